@@ -1,0 +1,16 @@
+//! Tidegate, an edge proxy that shows what flows through it.
+//!
+//! The modules stand in reading order; each uses only modules listed below it, and the leaf rooms
+//! (`plugin` to `listen`) never use each other.
+
+pub mod config;
+
+pub mod plugin;
+pub mod upstream;
+pub mod limit;
+pub mod route;
+pub mod listen;
+
+pub mod wire;
+pub mod telemetry;
+pub mod error;

@@ -1,0 +1,4 @@
+//! The services behind us: endpoints, balance, connections, breaker.
+//! It never decides to retry, and knows no plugin.
+
+pub mod config;

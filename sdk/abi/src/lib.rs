@@ -1,0 +1,199 @@
+//! The native plugin ABI, version 1: the numbers, names and encodings that guest and host share.
+//! It knows neither side's types: no allocation, no panic, no dependency.
+//!
+//! The normative description is `docs/abi.md`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod hook;
+mod property;
+mod wire;
+
+pub use hook::{Hook, Verdict};
+pub use property::{Number, Text};
+pub use wire::{Malformed, Reader};
+
+/// The ABI version that [`EXPORT_VERSION`] must return.
+pub const VERSION: i32 = 1;
+
+/// The import module under which every host function stands.
+pub const MODULE: &str = "tidegate_v1";
+
+/// Export `() -> i32`: the ABI version the guest was built for.
+pub const EXPORT_VERSION: &str = "tidegate_abi_version";
+/// Export `(slot: i32, ticket: i32) -> i32`: goes on with a hook that returned [`Verdict::Pending`].
+pub const EXPORT_RESUME: &str = "tidegate_resume";
+/// Export `(slot: i32)`: the exchange in `slot` is over; whatever the guest kept for it can go.
+pub const EXPORT_RELEASE: &str = "tidegate_release";
+
+/// What a host function returns when it cannot do what was asked. None of these traps.
+pub mod status {
+    /// Done.
+    pub const OK: i32 = 0;
+    /// There is no such value.
+    pub const ABSENT: i32 = -1;
+    /// The budget for this effect is used up; the effect was dropped and counted.
+    pub const BUDGET: i32 = -2;
+    /// An argument is not valid (a name, a number, an encoding, a reserved key).
+    pub const INVALID: i32 = -3;
+    /// Not possible in this hook.
+    pub const STAGE: i32 = -4;
+    /// The operator does not allow this effect.
+    pub const DENIED: i32 = -5;
+    /// The name is taken by something of another shape.
+    pub const CONFLICT: i32 = -6;
+}
+
+/// What [`Number`] reads give when there is no such value.
+pub const ABSENT_NUMBER: i64 = i64::MIN;
+
+/// Which header map a header function means.
+pub mod headers {
+    /// The request's headers: as they will go upstream before they were sent, as they went after.
+    pub const REQUEST: i32 = 0;
+    /// The response's headers, once there is a response.
+    pub const RESPONSE: i32 = 1;
+}
+
+/// The span number of the exchange's own (server) span; child spans count from 1.
+pub const EXCHANGE_SPAN: i32 = 0;
+
+/// The kind of a metric, the first field of its definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum MetricKind {
+    /// Only goes up.
+    Counter = 0,
+    /// Goes up and down.
+    Gauge = 1,
+    /// Counts observations in buckets.
+    Histogram = 2,
+}
+
+impl MetricKind {
+    /// The kind with this number.
+    pub const fn from_u32(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Counter),
+            1 => Some(Self::Gauge),
+            2 => Some(Self::Histogram),
+            _ => None,
+        }
+    }
+}
+
+/// The level of a plugin's log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Level {
+    /// Something failed.
+    Error = 0,
+    /// Something is odd.
+    Warn = 1,
+    /// Something worth telling happened.
+    Info = 2,
+    /// Details for whoever debugs the plugin.
+    Debug = 3,
+}
+
+impl Level {
+    /// The level with this number.
+    pub const fn from_i32(number: i32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Error),
+            1 => Some(Self::Warn),
+            2 => Some(Self::Info),
+            3 => Some(Self::Debug),
+            _ => None,
+        }
+    }
+}
+
+/// The status of a span, by OpenTelemetry's three codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum SpanStatus {
+    /// Nothing was said.
+    Unset = 0,
+    /// Declared good.
+    Ok = 1,
+    /// Declared failed.
+    Error = 2,
+}
+
+impl SpanStatus {
+    /// The status with this number.
+    pub const fn from_i32(number: i32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Unset),
+            1 => Some(Self::Ok),
+            2 => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+/// The host functions of [`MODULE`]. `buf, cap` is a buffer of the guest: the host writes at most
+/// `cap` bytes there and returns the value's full length, or a [`status`].
+pub mod imports {
+    /// `(buf, cap) -> i32`: the plugin's `config`, as JSON.
+    pub const CONFIG_READ: &str = "config_read";
+    /// `(ptr, len)`: why `configure` returns [`crate::Verdict::Fail`].
+    pub const REFUSE: &str = "refuse";
+    /// `(ptr, len) -> i32`: defines a label set; see [`crate::Reader`] for the encoding. Only in `configure`.
+    pub const DEFINE_LABEL_SET: &str = "define_label_set";
+    /// `(ptr, len) -> i32`: defines a metric. Only in `configure`.
+    pub const DEFINE_METRIC: &str = "define_metric";
+    /// `(milliseconds: i64) -> i32`: how often `tick` is called (100 ms to 1 h). Only in `configure`.
+    pub const TICK_EVERY: &str = "tick_every";
+    /// `(metric, series, value: f64) -> i32`: adds to a counter (not below 0) or a gauge.
+    pub const METRIC_ADD: &str = "metric_add";
+    /// `(metric, series, value: f64) -> i32`: sets a gauge.
+    pub const METRIC_SET: &str = "metric_set";
+    /// `(metric, series, value: f64) -> i32`: records an observation of a histogram.
+    pub const METRIC_RECORD: &str = "metric_record";
+    /// `(key, key_len, value, value_len) -> i32`: a text field of the exchange's log line.
+    pub const LOG_FIELD_TEXT: &str = "log_field_text";
+    /// `(key, key_len, value: i64) -> i32`
+    pub const LOG_FIELD_INT: &str = "log_field_int";
+    /// `(key, key_len, value: f64) -> i32`
+    pub const LOG_FIELD_FLOAT: &str = "log_field_float";
+    /// `(key, key_len, value: i32) -> i32`: 0 is false.
+    pub const LOG_FIELD_BOOL: &str = "log_field_bool";
+    /// `(level, ptr, len) -> i32`: a log line of the plugin's own.
+    pub const LOG_LINE: &str = "log_line";
+    /// `(parent, name, name_len) -> i32`: starts a child span, returns its number.
+    pub const SPAN_START: &str = "span_start";
+    /// `(span) -> i32`
+    pub const SPAN_END: &str = "span_end";
+    /// `(span, key, key_len, value, value_len) -> i32`
+    pub const SPAN_ATTRIBUTE_TEXT: &str = "span_attribute_text";
+    /// `(span, key, key_len, value: i64) -> i32`
+    pub const SPAN_ATTRIBUTE_INT: &str = "span_attribute_int";
+    /// `(span, key, key_len, value: f64) -> i32`
+    pub const SPAN_ATTRIBUTE_FLOAT: &str = "span_attribute_float";
+    /// `(span, key, key_len, value: i32) -> i32`: 0 is false.
+    pub const SPAN_ATTRIBUTE_BOOL: &str = "span_attribute_bool";
+    /// `(span, name, name_len) -> i32`
+    pub const SPAN_EVENT: &str = "span_event";
+    /// `(span, status, message, message_len) -> i32`
+    pub const SPAN_STATUS: &str = "span_status";
+    /// `(map, name, name_len, index, buf, cap) -> i32`: the `index`th value of a header.
+    pub const HEADER_READ: &str = "header_read";
+    /// `(map, buf, cap) -> i32`: all headers, each as name and value (see [`crate::Reader`]).
+    pub const HEADERS_READ: &str = "headers_read";
+    /// `(map, name, name_len, value, value_len) -> i32`: replaces all values of a header.
+    pub const HEADER_SET: &str = "header_set";
+    /// `(map, name, name_len, value, value_len) -> i32`: adds a value to a header.
+    pub const HEADER_ADD: &str = "header_add";
+    /// `(map, name, name_len) -> i32`: removes a header, returns how many values it had.
+    pub const HEADER_REMOVE: &str = "header_remove";
+    /// `(property, buf, cap) -> i32`: a [`crate::Text`] of the exchange.
+    pub const TEXT_READ: &str = "text_read";
+    /// `(property) -> i64`: a [`crate::Number`] of the exchange, or [`crate::ABSENT_NUMBER`].
+    pub const NUMBER_READ: &str = "number_read";
+    /// `(id, id_len, header, header_len) -> i32`: sets the correlation id and the header that carries it.
+    pub const CORRELATION_SET: &str = "correlation_set";
+    /// `(status, headers, headers_len, body, body_len) -> i32`: the answer that [`crate::Verdict::Reply`] sends.
+    pub const REPLY: &str = "reply";
+}
