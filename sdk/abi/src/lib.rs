@@ -133,6 +133,47 @@ impl SpanStatus {
     }
 }
 
+/// The number of a series: one index a label, mixed by the sizes of the label sets, first label most significant.
+///
+/// The values of a label set are numbered from 0 in their order; the number after the last means `other`. So a set of `n`
+/// values has `n + 1` indices, and `series = ((i0 * (n1 + 1)) + i1) * (n2 + 1) + i2`. A metric without labels has series 0.
+/// `labels` gives `(index, count of values)` for each label; an index beyond its set counts as `other`.
+pub fn series(labels: &[(u32, u32)]) -> u32 {
+    labels.iter().fold(0, |series: u32, &(index, count)| {
+        series.wrapping_mul(count.wrapping_add(1)).wrapping_add(if index < count { index } else { count })
+    })
+}
+
+/// How large things may be; what is beyond is refused with [`status::INVALID`].
+pub mod limits {
+    /// Bytes of a name: of a label set, a log field, an attribute, a span, an event.
+    pub const NAME: usize = 128;
+    /// Bytes of a text value: of a log field, an attribute, a status message.
+    pub const TEXT: usize = 8 * 1024;
+    /// Bytes of a log line; a longer one is cut.
+    pub const LOG_LINE: usize = 8 * 1024;
+    /// Log lines of one instance in one second.
+    pub const LOG_LINES_PER_SECOND: u32 = 100;
+    /// Bytes of a header value.
+    pub const HEADER_VALUE: usize = 64 * 1024;
+    /// Header fields of one request or response.
+    pub const HEADERS: usize = 256;
+    /// Bytes of the body of a reply.
+    pub const REPLY_BODY: usize = 1024 * 1024;
+    /// Values of a label set.
+    pub const LABEL_VALUES: usize = 10_000;
+    /// Labels of a metric.
+    pub const LABELS: usize = 8;
+    /// Bucket boundaries of a histogram.
+    pub const BUCKETS: usize = 64;
+    /// Series that the label sets of one metric may span (only the series in use cost memory).
+    pub const SERIES_SPAN: u64 = 1 << 31;
+    /// Label sets, and metrics, of a plugin.
+    pub const DEFINITIONS: usize = 256;
+    /// Attributes that one plugin may give to the spans of one exchange; as many events.
+    pub const ATTRIBUTES: u16 = 128;
+}
+
 /// The host functions of [`MODULE`]. `buf, cap` is a buffer of the guest: the host writes at most
 /// `cap` bytes there and returns the value's full length, or a [`status`].
 pub mod imports {
@@ -146,7 +187,7 @@ pub mod imports {
     pub const DEFINE_METRIC: &str = "define_metric";
     /// `(milliseconds: i64) -> i32`: how often `tick` is called (100 ms to 1 h). Only in `configure`.
     pub const TICK_EVERY: &str = "tick_every";
-    /// `(metric, series, value: f64) -> i32`: adds to a counter (not below 0) or a gauge.
+    /// `(metric, series, value: f64) -> i32`: adds to a counter (not below 0) or a gauge. For `series` see [`crate::series`].
     pub const METRIC_ADD: &str = "metric_add";
     /// `(metric, series, value: f64) -> i32`: sets a gauge.
     pub const METRIC_SET: &str = "metric_set";
