@@ -2,5 +2,6 @@
 //! It never blocks a worker and knows no stage of the exchange.
 
 pub mod config;
+pub mod metrics;
 pub mod record;
 pub mod trace_context;

@@ -1,0 +1,43 @@
+//! The metrics of plugins: what they do, use and lose. What a plugin itself counts is not here.
+//! It knows no plugin.
+
+use super::metrics;
+
+/// Seconds. An empty hook takes 50 ns and a usual one half a microsecond, so the first bound is 250 ns; the last is 100 ms,
+/// well above the default deadline of 5 ms, so that a hook which nears its deadline is seen before it meets it.
+const HOOK: &[f64] = &[
+    250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3,
+];
+
+const PLUGIN: &str = "plugins of the configuration";
+const HOOK_NAME: &str = "`configure`, `tick`, `request_head`, `response_head`, `log`";
+
+metrics! {
+    /// Plugins.
+    Plugin {
+        /// Calls of a plugin's hooks.
+        calls: Counter "tidegate.plugin.calls", "{call}", {
+            "plugin": PLUGIN,
+            "hook": HOOK_NAME,
+            "outcome": "`ok`, `reply`, `failed`, `trap`, `deadline`, `refused`, `unavailable`",
+        };
+        /// Time that a plugin's hook took.
+        hook_duration: Histogram "tidegate.plugin.hook.duration", "s" [HOOK], { "plugin": PLUGIN, "hook": HOOK_NAME };
+        /// Linear memory of a plugin's instances, all workers together.
+        memory: Gauge "tidegate.plugin.memory", "By", { "plugin": PLUGIN };
+        /// Series that a plugin's metrics have.
+        series: Gauge "tidegate.plugin.series", "{series}", { "plugin": PLUGIN };
+        /// Effects of a plugin that were dropped.
+        dropped: Counter "tidegate.plugin.dropped", "{effect}", {
+            "plugin": PLUGIN,
+            "effect": "`series`, `metric`, `log_field`, `log_line`, `span`, `attribute`, `event`, `header`, `reply`",
+            "reason": "`budget`, `invalid`, `stage`, `denied`, `conflict`",
+        };
+        /// State of a plugin: 1 running, 0.5 in quarantine, 0 not loaded.
+        state: Gauge "tidegate.plugin.state", "", { "plugin": PLUGIN };
+        /// How often a plugin was loaded or loaded anew.
+        generation: Gauge "tidegate.plugin.generation", "", { "plugin": PLUGIN };
+        /// Instances of a plugin that were replaced after a fault.
+        restarts: Counter "tidegate.plugin.restarts", "{instance}", { "plugin": PLUGIN };
+    }
+}
