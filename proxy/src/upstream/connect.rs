@@ -1,0 +1,172 @@
+//! A new connection to an endpoint: name, TCP, TLS, and hyper's hands on it.
+//! It keeps no connection, and does not know who waits for it.
+
+use std::cell::Cell;
+use std::error::Error as StdError;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::cluster::{Cluster, Endpoint};
+use super::config::Protocol;
+use super::fault;
+use super::outgoing::Outgoing;
+use super::resolve::Resolver;
+use crate::error::Reason;
+
+/// Bytes of a response that may be on their way for one stream and for a whole connection, over HTTP/2. A stream's window bounds what a
+/// slow client makes us hold.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// How often a quiet HTTP/2 connection with open streams is asked whether it lives, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a request is sent on.
+pub(super) enum Opened<B> {
+    Http1(http1::SendRequest<Outgoing<B>>),
+    Http2(http2::SendRequest<Outgoing<B>>, Rc<Cell<usize>>),
+}
+
+/// One open connection in a count; taken out when dropped.
+struct Counted(Rc<Cell<usize>>);
+
+/// hyper's executor on the worker's own thread.
+#[derive(Clone, Copy)]
+struct OnWorker;
+
+/// Connects within the cluster's connect timeout. `open` counts the connection for as long as it is open.
+pub(super) async fn connect<B>(
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    open: &Rc<Cell<usize>>,
+) -> Result<Opened<B>, Reason>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let limit = cluster.config().timeouts.connect;
+    timeout(limit, async {
+        let stream =
+            tcp(endpoint, resolver, Instant::now() + limit).await.map_err(|error| fault::of_connect(&error))?;
+        let protocol = cluster.config().protocol;
+        match (cluster.tls(), &endpoint.server_name) {
+            (Some(tls), Some(name)) => {
+                let connector = TlsConnector::from(Arc::clone(&tls.config));
+                let stream = connector.connect(name.clone(), stream).await.map_err(|_| Reason::TlsFailed)?;
+                if protocol == Protocol::Http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return Err(Reason::TlsFailed);
+                }
+                speak(protocol, stream, open).await
+            }
+            _ => speak(protocol, stream, open).await,
+        }
+    })
+    .await
+    .unwrap_or(Err(Reason::ConnectTimeout))
+}
+
+/// Tries every address of the endpoint in turn, each with an equal share of the time that is left.
+async fn tcp(endpoint: &Endpoint, resolver: &Resolver, deadline: Instant) -> io::Result<TcpStream> {
+    let addresses = resolver.addresses(endpoint).await?;
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for (position, address) in addresses.iter().enumerate() {
+        let now = Instant::now();
+        let left = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
+        let share = now + deadline.saturating_duration_since(now) / left;
+        match timeout_at(share, TcpStream::connect(SocketAddr::new(*address, endpoint.port))).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
+}
+
+async fn speak<B, T>(protocol: Protocol, stream: T, open: &Rc<Cell<usize>>) -> Result<Opened<B>, Reason>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error: hyper::Error| fault::of_exchange(&error).reason;
+    let counted = Counted::new(open);
+    match protocol {
+        Protocol::Http1 => {
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+            drop(tokio::task::spawn_local(async move {
+                // What goes wrong here is told to the request that it goes wrong for.
+                let _ = connection.with_upgrades().await;
+                drop(counted);
+            }));
+            Ok(Opened::Http1(sender))
+        }
+        Protocol::Http2 => {
+            let (sender, connection) = http2::Builder::new(OnWorker)
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .keep_alive_interval(PING_EVERY)
+                .keep_alive_timeout(PING_TIMEOUT)
+                .handshake(TokioIo::new(stream))
+                .await
+                .map_err(failed)?;
+            let streams = Rc::new(Cell::new(connection.current_max_send_streams()));
+            let limit = Rc::clone(&streams);
+            drop(tokio::task::spawn_local(async move {
+                let mut connection = pin!(connection);
+                std::future::poll_fn(|cx| {
+                    let polled = connection.as_mut().poll(cx);
+                    if polled.is_pending() {
+                        // The upstream may change how many it takes at any time.
+                        limit.set(connection.current_max_send_streams());
+                    }
+                    polled.map(drop)
+                })
+                .await;
+                drop(counted);
+            }));
+            Ok(Opened::Http2(sender, streams))
+        }
+    }
+}
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnWorker
+where
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        drop(tokio::task::spawn_local(future));
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(Rc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}

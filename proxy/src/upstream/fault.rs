@@ -1,0 +1,79 @@
+//! What a failed connection or exchange with an upstream is called.
+//! It decides neither the answer to the client nor a retry.
+
+use std::error::Error as StdError;
+use std::io;
+
+use crate::error::Reason;
+
+/// Why a request got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub reason: Reason,
+    /// Whether the connection went away without a word: what a kept connection does that the upstream had given up.
+    pub died: bool,
+}
+
+/// Names what hyper says, before the head of an answer was there.
+pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
+    let died = Fault { reason: Reason::UpstreamClosed, died: true };
+    let protocol = Fault { reason: Reason::UpstreamProtocol, died: false };
+    if error.is_user() {
+        // Reading the client's body failed; the body knows why.
+        return Fault { reason: Reason::ClientClosed, died: false };
+    }
+    if error.is_parse() {
+        return protocol;
+    }
+    if error.is_canceled() || error.is_closed() || error.is_incomplete_message() || error.is_body_write_aborted() {
+        return died;
+    }
+    if let Some(h2) = find::<h2::Error>(error) {
+        // A stream that was refused was never looked at.
+        if h2.is_io()
+            || h2.is_remote() && matches!(h2.reason(), Some(h2::Reason::REFUSED_STREAM | h2::Reason::NO_ERROR))
+        {
+            return died;
+        }
+        return if h2.is_remote() { Fault { died: false, ..died } } else { protocol };
+    }
+    match find::<io::Error>(error) {
+        Some(error) if error.kind() == io::ErrorKind::InvalidData => protocol,
+        Some(_) => died,
+        None => protocol,
+    }
+}
+
+/// Names what breaks a body of an upstream after its head.
+pub fn of_body(error: &hyper::Error) -> Reason {
+    if error.is_parse() {
+        return Reason::UpstreamProtocol;
+    }
+    match (find::<h2::Error>(error), find::<io::Error>(error)) {
+        (Some(h2), _) if !h2.is_io() && !h2.is_remote() => Reason::UpstreamProtocol,
+        // hyper's word for a chunk size that is none.
+        (None, Some(error)) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            Reason::UpstreamProtocol
+        }
+        _ => Reason::UpstreamBodyIncomplete,
+    }
+}
+
+/// Names what the system says about connecting.
+pub(super) fn of_connect(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+        _ => Reason::ConnectFailed,
+    }
+}
+
+fn find<'a, E: StdError + 'static>(error: &'a hyper::Error) -> Option<&'a E> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

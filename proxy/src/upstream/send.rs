@@ -1,0 +1,266 @@
+//! One request, sent once to one endpoint: connect or reuse, send, wait for the head.
+//! It never sends twice: it says whether that would be safe, and the exchange decides.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri, Version, request};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::sleep;
+
+use super::cluster::Endpoint;
+use super::connect::{self, Opened};
+use super::fault::{self, Fault};
+use super::outgoing::{Outgoing, Sent};
+use super::pools::{Carrier, Client, Face, Kept, Lease};
+use crate::error::Reason;
+
+/// The head of an upstream's answer, its body still to come.
+#[derive(Debug)]
+pub struct Answer<B> {
+    pub response: Response<Incoming>,
+    /// Keep it until the body is over.
+    pub lease: Lease<B>,
+    /// Whether the connection had carried another request before.
+    pub reused: bool,
+    /// How long a new connection took.
+    pub connect: Option<Duration>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct SendError<B> {
+    pub reason: Reason,
+    pub retry: Retry<B>,
+    /// Whether the connection had carried another request before.
+    pub reused: bool,
+}
+
+/// Whether the request may be sent again.
+pub enum Retry<B> {
+    /// The upstream may have acted on it, part of its body is gone, or it would fail again.
+    Never,
+    /// The upstream has not acted on it, or acting twice is like acting once. Here it is, as it was given.
+    ///
+    /// So it is when a kept connection turned out dead before the request was on it; when it died without an answer, the method is idempotent and there is no body;
+    /// and when no connection could be made and there is another endpoint to try.
+    Safe(Box<Request<B>>),
+}
+
+/// What is kept aside of a request, to be able to send it again.
+struct Spare<B> {
+    /// Of a request that may be repeated even though it was sent.
+    head: Option<request::Parts>,
+    /// An empty body, which was not sent.
+    body: Option<B>,
+    /// What the adapter changed, to give the request back as it was.
+    uri: Uri,
+    host: Option<http::HeaderValue>,
+}
+
+impl<B> Client<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Sends the request to the endpoint that [`Client::pick`] picked.
+    ///
+    /// The request has the target of the upstream's view, a `Host` header, and no hop-by-hop headers but those of an upgrade.
+    /// The connect timeout bounds connecting; the head timeout counts from the end of the request's body. While the body is being
+    /// sent, only its own timeouts and the exchange's count.
+    ///
+    /// # Errors
+    /// With the reason to report, and the request where it may be sent again.
+    pub async fn send(&self, endpoint: usize, request: Request<B>) -> Result<Answer<B>, SendError<B>> {
+        let Some((face, address)) = self.face(endpoint) else {
+            return Err(SendError { reason: Reason::NoEndpoint, retry: Retry::Never, reused: false });
+        };
+        let mut lease = Lease::new(&face.slot);
+        let started = Instant::now();
+        let reused = match self.carrier(face, address).await {
+            Ok((carrier, reused)) => {
+                lease.carry(carrier);
+                reused
+            }
+            Err(reason) => {
+                let retry = if self.faces.len() > 1 { Retry::Safe(Box::new(request)) } else { Retry::Never };
+                return Err(SendError { reason, retry, reused: false });
+            }
+        };
+        let connect = (!reused).then(|| started.elapsed());
+        match self.exchange(&mut lease, request, reused).await {
+            Ok(response) => Ok(Answer { response, lease, reused, connect }),
+            Err((reason, retry)) => {
+                lease.give_up();
+                Err(SendError { reason, retry, reused })
+            }
+        }
+    }
+
+    /// A connection, and whether it was there already.
+    async fn carrier(&self, face: &Face<B>, endpoint: &Endpoint) -> Result<(Carrier<B>, bool), Reason> {
+        let slot = &face.slot;
+        if let Some(kept) = slot.take_idle() {
+            return Ok((Carrier::Http1(kept), true));
+        }
+        if let Some(shared) = slot.share() {
+            return Ok((Carrier::Http2(shared), true));
+        }
+        let dial = || connect::connect(&self.cluster, endpoint, &self.resolver, &slot.open);
+        if self.cluster.config().protocol == super::config::Protocol::Http1 {
+            return match dial().await? {
+                Opened::Http1(sender) => Ok((Carrier::Http1(Kept::new(sender)), false)),
+                Opened::Http2(sender, limit) => Ok((Carrier::Http2(slot.add(sender, limit)), false)),
+            };
+        }
+        let _dialing = slot.dialing.lock().await;
+        // Whoever was first may have made room for us.
+        if let Some(shared) = slot.share() {
+            return Ok((Carrier::Http2(shared), true));
+        }
+        match dial().await? {
+            Opened::Http1(sender) => Ok((Carrier::Http1(Kept::new(sender)), false)),
+            Opened::Http2(sender, limit) => Ok((Carrier::Http2(slot.add(sender, limit)), false)),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        lease: &mut Lease<B>,
+        request: Request<B>,
+        reused: bool,
+    ) -> Result<Response<Incoming>, (Reason, Retry<B>)> {
+        let (mut head, body) = request.into_parts();
+        let http2 = matches!(lease.carrier, Carrier::Http2(_));
+        let empty = body.is_end_stream();
+        let mut spare = Spare {
+            head: (reused && empty && head.method.is_idempotent()).then(|| head.clone()),
+            body: None,
+            uri: head.uri.clone(),
+            host: None,
+        };
+        if http2 {
+            self.to_http2(&mut head, &mut spare)
+        } else {
+            to_http1(&mut head)
+        }
+        let (body, sent) = if empty {
+            spare.body = Some(body);
+            (Outgoing::empty(), None)
+        } else {
+            let sent = Rc::new(Sent::default());
+            (Outgoing::new(body, Rc::clone(&sent)), Some(sent))
+        };
+        let request = Request::from_parts(head, body);
+        let limit = self.cluster.config().timeouts.head;
+        let answered = match &mut lease.carrier {
+            Carrier::None => return Err((Reason::Internal, Retry::Never)),
+            Carrier::Http1(kept) => wait(kept.sender.try_send_request(request), sent, limit).await,
+            Carrier::Http2(shared) => {
+                let mut sender = shared.sender.clone();
+                wait(sender.try_send_request(request), sent, limit).await
+            }
+        };
+        match answered {
+            Some(Ok(response)) => Ok(response),
+            None => Err((Reason::UpstreamHeadTimeout, Retry::Never)),
+            Some(Err(mut error)) => {
+                let message = error.take_message();
+                let fault = fault::of_exchange(&error.into_error());
+                Err((fault.reason, spare.retry(fault, message)))
+            }
+        }
+    }
+
+    /// Over HTTP/2 the target is absolute, and the authority takes the place of `Host`.
+    fn to_http2(&self, head: &mut request::Parts, spare: &mut Spare<B>) {
+        spare.host = head.headers.remove(HOST);
+        let authority = spare.host.as_ref().and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let mut parts = std::mem::take(&mut head.uri).into_parts();
+        parts.scheme = Some(if self.cluster.tls().is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = authority.or(parts.authority);
+        parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+        head.uri = Uri::from_parts(parts).unwrap_or_else(|_| spare.uri.clone());
+        head.version = Version::HTTP_2;
+    }
+}
+
+/// Over HTTP/1 the target is the path; the authority is in `Host`.
+fn to_http1(head: &mut request::Parts) {
+    if head.uri.authority().is_some() {
+        let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        head.uri = Uri::from(path);
+    }
+    head.version = Version::HTTP_11;
+}
+
+/// Waits for the head; `None` when it is late. The timer is armed only once the request is all sent and the head is not there.
+async fn wait<T, E>(
+    answer: impl Future<Output = Result<T, E>>,
+    sent: Option<Rc<Sent>>,
+    limit: Duration,
+) -> Option<Result<T, E>> {
+    let mut answer = pin!(answer);
+    let mut timer = pin!(None);
+    poll_fn(|cx| {
+        if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Some(answered));
+        }
+        if !sent.as_ref().is_none_or(|sent| sent.poll(cx)) {
+            return Poll::Pending;
+        }
+        if timer.is_none() {
+            timer.set(Some(sleep(limit)));
+        }
+        match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+// === impl Spare ===
+
+impl<B: Body<Data = Bytes> + Unpin> Spare<B> {
+    /// The request again, where it may be sent again.
+    fn retry(self, fault: Fault, message: Option<Request<Outgoing<B>>>) -> Retry<B> {
+        let (head, body) = match message {
+            // hyper never wrote a byte of it.
+            Some(message) => {
+                let (mut head, body) = message.into_parts();
+                head.uri = self.uri;
+                if let Some(host) = self.host {
+                    head.headers.insert(HOST, host);
+                }
+                (Some(head), body.into_inner().or(self.body))
+            }
+            None if fault.died => (self.head, self.body),
+            None => return Retry::Never,
+        };
+        match (head, body) {
+            (Some(head), Some(body)) => Retry::Safe(Box::new(Request::from_parts(head, body))),
+            _ => Retry::Never,
+        }
+    }
+}
+
+// === impl Retry ===
+
+impl<B> fmt::Debug for Retry<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Never => "Never",
+            Self::Safe(_) => "Safe",
+        })
+    }
+}
