@@ -1,0 +1,44 @@
+//! Where the built `tidegate` binary is: built once for each test process, by cargo, in the test's own profile.
+//! It knows nothing of what the binary does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The workspace's root.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The path of the built binary. `TIDEGATE_BIN` names another one to test.
+pub fn tidegate() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| std::env::var_os("TIDEGATE_BIN").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    cargo.current_dir(workspace()).args(["build", "--package", "tidegate", "--bin", "tidegate"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    // Into the folder that this test was built into, whatever it was called by.
+    cargo.arg("--target-dir").arg(target_dir());
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
+    assert!(output.status.success(), "the proxy does not build");
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "tidegate" && message["target"]["kind"][0] == "bin")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("cargo names the executable")
+}
+
+/// `target` of `target/debug/deps/integration-0123`, `target/debug/examples/origin` and the like.
+fn target_dir() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().skip(1).find(|folder| folder.join("deps").is_dir()).expect("a target folder");
+    profile.parent().unwrap().to_path_buf()
+}
