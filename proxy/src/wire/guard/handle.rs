@@ -1,0 +1,104 @@
+//! What a guard and the exchanges on its connection tell each other.
+//! It touches no byte.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use tokio::time::Instant;
+
+use crate::error::Reason;
+use crate::wire::guard::head::BodyLength;
+
+/// The exchanges' end of a guard. It never leaves the connection's thread.
+#[derive(Clone, Debug)]
+pub struct Handle(Rc<Shared>);
+
+/// What the guard learned from a well-formed head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadFacts {
+    pub body: BodyLength,
+    /// Whether an upgrade was asked for that can be granted: over HTTP/1.1, with no body.
+    pub upgrade: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// One for each request handed to hyper and not yet asked for; hyper reads at most one ahead.
+    verdicts: RefCell<VecDeque<Result<HeadFacts, Reason>>>,
+    fault: Cell<Option<Reason>>,
+    /// Requests handed to hyper whose exchange is not over.
+    in_flight: Cell<usize>,
+    idle_since: Cell<Instant>,
+    held: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    pub(super) fn new() -> Self {
+        Self(Rc::new(Shared {
+            verdicts: RefCell::default(),
+            fault: Cell::new(None),
+            in_flight: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            held: Cell::new(false),
+            waker: RefCell::default(),
+        }))
+    }
+
+    /// What the guard says of the next request; to be called once for each, in their order.
+    ///
+    /// # Errors
+    /// Why the client's head must be refused; the request that hyper delivered is not the client's then.
+    pub fn next_request(&self) -> Result<HeadFacts, Reason> {
+        self.0.verdicts.borrow_mut().pop_front().unwrap_or(Err(Reason::Internal))
+    }
+
+    /// Why the body that is being read broke, if it did.
+    pub fn fault(&self) -> Option<Reason> {
+        self.0.fault.get()
+    }
+
+    /// An upgrade was not granted: what came behind the request is the next request.
+    pub fn release_upgrade(&self) {
+        self.0.held.set(false);
+        let waker = self.0.waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// One exchange is over: its response was handed to hyper to the last byte, or given up.
+    pub(in crate::wire) fn exchange_over(&self) {
+        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
+        self.0.idle_since.set(Instant::now());
+    }
+
+    pub(super) fn hand_over(&self, verdict: Result<HeadFacts, Reason>) {
+        self.0.in_flight.set(self.0.in_flight.get() + 1);
+        self.0.verdicts.borrow_mut().push_back(verdict);
+    }
+
+    pub(super) fn break_body(&self, reason: Reason) {
+        self.0.fault.set(Some(reason));
+    }
+
+    /// Since when no exchange is under way; `None` while one is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.0.in_flight.get() == 0).then(|| self.0.idle_since.get())
+    }
+
+    pub(super) fn hold(&self) {
+        self.0.held.set(true);
+    }
+
+    pub(super) fn is_held(&self, cx: &Context<'_>) -> bool {
+        if self.0.held.get() {
+            self.0.waker.replace(Some(cx.waker().clone()));
+        }
+        self.0.held.get()
+    }
+}

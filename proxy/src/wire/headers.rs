@@ -1,0 +1,100 @@
+//! Header hygiene on both sides: what ends at this hop is removed, what tells the next hop about this one is added.
+//! It decides no policy: who is trusted is the caller's knowledge.
+
+pub mod client;
+pub mod forwarded;
+
+use http::header::{
+    CONNECTION, Entry, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{Uri, Version};
+
+pub use client::client_address;
+pub use forwarded::{Hop, forward};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+const VIA_11: HeaderValue = HeaderValue::from_static("1.1 tidegate");
+const VIA_10: HeaderValue = HeaderValue::from_static("1.0 tidegate");
+const VIA_2: HeaderValue = HeaderValue::from_static("2.0 tidegate");
+
+/// Removes from a request what is between the client and us (RFC 9110, 7.6.1). `TE: trailers` stays, since we pass
+/// trailers on. A WebSocket's `Upgrade` goes too: [`set_upgrade`](crate::wire::upgrade::set_upgrade) puts it back.
+pub fn strip_request(headers: &mut HeaderMap) {
+    let trailers = headers.contains_key(TE)
+        && headers
+            .get_all(TE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+    strip(headers);
+    headers.remove(PROXY_AUTHORIZATION);
+    if trailers {
+        headers.insert(TE, TRAILERS);
+    } else {
+        headers.remove(TE);
+    }
+}
+
+/// Removes from a response what is between the upstream and us.
+pub fn strip_response(headers: &mut HeaderMap) {
+    strip(headers);
+    headers.remove(PROXY_AUTHENTICATE);
+}
+
+fn strip(headers: &mut HeaderMap) {
+    if let Entry::Occupied(connection) = headers.entry(CONNECTION) {
+        let (_, values) = connection.remove_entry_mult();
+        // Nearly always one that names nothing.
+        let nominating: Vec<HeaderValue> = values.filter(nominates).collect();
+        for value in &nominating {
+            for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                // A client must not make us forget whom it asked, or how long its message is.
+                if let Ok(name) = HeaderName::from_bytes(name)
+                    && name != HOST
+                    && name != http::header::CONTENT_LENGTH
+                    && name != TE
+                {
+                    headers.remove(name);
+                }
+            }
+        }
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+fn nominates(value: &HeaderValue) -> bool {
+    !["keep-alive", "close", "upgrade"].iter().any(|plain| value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+}
+
+/// Says that the message went through us, and which protocol it came in (RFC 9110, 7.6.3). For both directions.
+pub fn add_via(headers: &mut HeaderMap, received: Version) {
+    let value = match received {
+        Version::HTTP_10 => VIA_10,
+        Version::HTTP_2 => VIA_2,
+        _ => VIA_11,
+    };
+    headers.append(VIA, value);
+}
+
+/// Whom the request is for, with the port where one was given: the URI's authority, else `Host`.
+pub fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST)?.to_str().ok(),
+    }
+}
+
+/// An authority without its port; an IPv6 address keeps its brackets.
+pub fn without_port(authority: &str) -> &str {
+    let after_address = authority.rfind(']').unwrap_or(0);
+    match authority.rfind(':') {
+        Some(colon) if colon >= after_address => authority.get(..colon).unwrap_or(authority),
+        _ => authority,
+    }
+}
