@@ -6,6 +6,7 @@
 //! the OTLP request are encodings of that one [`Snapshot`].
 
 pub mod catalogue;
+pub mod exchange;
 
 mod counter;
 mod definition;

@@ -128,6 +128,8 @@ impl HistogramCell {
     fn write(&self, value: f64, exemplar: Option<(u128, u64)>) {
         let index = self.bounds.partition_point(|bound| *bound < value);
         let exemplar = exemplar.filter(|(_, span)| *span != 0).map(|ids| (ids, now()));
+        // Made before the sequence is odd: a reader waits for nothing that allocates.
+        let slot = exemplar.and_then(|_| self.exemplar_cells().get(index));
         let sequence = self.sequence.load(Ordering::Relaxed);
         self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
@@ -135,13 +137,14 @@ impl HistogramCell {
             bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
         counter::add_float(&self.sum, value, Writers::One);
-        if let Some(((trace_id, span_id), at)) = exemplar {
-            let slots = self.exemplars.get_or_init(|| self.buckets.iter().map(|_| ExemplarCell::default()).collect());
-            if let Some(slot) = slots.get(index) {
-                slot.write(value, trace_id, span_id, at);
-            }
+        if let (Some(((trace_id, span_id), at)), Some(slot)) = (exemplar, slot) {
+            slot.write(value, trace_id, span_id, at);
         }
         self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
+    }
+
+    fn exemplar_cells(&self) -> &[ExemplarCell] {
+        self.exemplars.get_or_init(|| self.buckets.iter().map(|_| ExemplarCell::default()).collect())
     }
 
     pub(super) fn read(&self) -> Observations {

@@ -13,7 +13,6 @@ metrics! {
         /// Which Tidegate this is; always 1.
         build_info: Gauge "tidegate.build_info", "", {
             "version": "of Tidegate",
-            "rustc": "version of the compiler",
             "target": "operating system and architecture",
         };
         /// Threads that carry requests.
