@@ -5,6 +5,9 @@
 //! every 5xx status. A 4xx is the client's doing and counts as a success; an exchange that ended before the upstream
 //! could answer, because the client left or a plugin answered, counts as neither.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
