@@ -9,6 +9,7 @@ pub mod store;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, MonotonicClock};
@@ -19,6 +20,7 @@ use http::HeaderMap;
 use self::config::{Key, Limit};
 use self::key::{Digest, Digests};
 use self::store::BoundedStore;
+use crate::telemetry::metrics::{Counter, Gauge};
 
 type Direct<C> =
     RateLimiter<governor::state::NotKeyed, governor::state::InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
@@ -41,6 +43,8 @@ enum State<C: Clock> {
         /// The same store that the limiter holds, for its gauges.
         store: BoundedStore<Digest>,
         digests: Digests,
+        /// How many evictions have been shown.
+        reported: AtomicU64,
     },
 }
 
@@ -81,7 +85,7 @@ impl<C: Clock> Limiter<C> {
             Key::Route | Key::ClientAddress { .. } | Key::Header(_) => {
                 let store = BoundedStore::new(config.max_keys);
                 let limiter = RateLimiter::new(config.quota, store.clone(), clock);
-                State::Keyed { limiter, store, digests: Digests::new(config.key.clone()) }
+                State::Keyed { limiter, store, digests: Digests::new(config.key.clone()), reported: AtomicU64::new(0) }
             }
         };
         Self { state }
@@ -94,6 +98,15 @@ impl<C: Clock> Limiter<C> {
             State::Keyed { limiter, digests, .. } => {
                 decide(limiter.clock(), limiter.check_key(&digests.digest(subject)))
             }
+        }
+    }
+
+    /// Shows how many keys are remembered and how many had to go. Call it on one thread, every second or so.
+    pub fn report(&self, keys: &Gauge, evictions: &Counter) {
+        if let State::Keyed { store, reported, .. } = &self.state {
+            keys.set(store.keys() as f64);
+            let now = store.evictions();
+            evictions.add(now.saturating_sub(reported.swap(now, Ordering::Relaxed)));
         }
     }
 

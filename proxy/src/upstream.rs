@@ -21,6 +21,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub use self::breaker::{Admission, Breaker, Permit};
 pub use self::cluster::Cluster;
 pub use self::pools::{Client, Lease, Pools};
 pub use self::send::{Answer, Retry, SendError};

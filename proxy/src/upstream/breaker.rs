@@ -20,8 +20,16 @@ use governor::{Quota, RateLimiter};
 
 use super::config;
 
-/// Hears of every transition, in order; called while the breaker is locked, so it must be quick.
-pub type Observer = Box<dyn Fn(State) + Send + Sync>;
+/// Hears of every event, in order; called while the breaker is locked, so it must be quick.
+pub type Observer = Box<dyn Fn(Event) + Send + Sync>;
+
+/// What a breaker does that is worth counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Entered(State),
+    /// A request was not let through.
+    Refused,
+}
 
 /// A breaker, shared by all workers.
 ///
@@ -139,7 +147,7 @@ impl<C: Clock + Clone> Breaker<C> {
             State::Open => {
                 let elapsed: Duration = self.clock.now().duration_since(slow.opened).into();
                 match self.config.open_for.checked_sub(elapsed).filter(|left| !left.is_zero()) {
-                    Some(left) => Admission::Open { retry_after: left },
+                    Some(left) => self.refuse(left),
                     None => {
                         slow.probes = 0;
                         slow.succeeded = 0;
@@ -161,7 +169,12 @@ impl<C: Clock + Clone> Breaker<C> {
             return self.pass(word);
         }
         // The probes under way decide; nobody knows when, so the shortest wait that can be said.
-        Admission::Open { retry_after: Duration::from_secs(1) }
+        self.refuse(Duration::from_secs(1))
+    }
+
+    fn refuse(&self, retry_after: Duration) -> Admission<'_, C> {
+        (self.observer)(Event::Refused);
+        Admission::Open { retry_after }
     }
 
     fn succeeded(&self, epoch: u64) {
@@ -232,7 +245,7 @@ impl<C: Clock + Clone> Breaker<C> {
         let epoch = (self.word.load(Ordering::Acquire) >> 2).wrapping_add(1);
         let word = epoch << 2 | state.bits();
         self.word.store(word, Ordering::Release);
-        (self.observer)(state);
+        (self.observer)(Event::Entered(state));
         word
     }
 

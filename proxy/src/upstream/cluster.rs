@@ -9,9 +9,11 @@ use governor::clock::MonotonicClock;
 use rustls::pki_types::ServerName;
 
 use super::Error;
-use super::breaker::{Breaker, Observer};
+use super::breaker::{Breaker, Event, Observer, State};
 use super::config::{self, Protocol};
 use super::tls;
+use crate::telemetry::metrics::Registry;
+use crate::telemetry::metrics::catalogue::Catalogue;
 
 /// An upstream, ready to be used by every worker.
 #[derive(Debug)]
@@ -54,11 +56,17 @@ pub(super) struct Key {
 impl Cluster {
     /// Reads the authorities and gets everything ready; on the control thread, since it reads files.
     ///
-    /// Takes the breaker's state from `previous` where its configuration is the same; `observer` hears of the transitions of a new breaker.
+    /// Takes the breaker's state from `previous` where its configuration is the same. The breaker's metrics are counted where
+    /// any thread may count, since any may change its state.
     ///
     /// # Errors
     /// Where the authorities cannot be read, or a name cannot be verified.
-    pub fn new(config: &config::Upstream, previous: Option<&Self>, observer: Observer) -> Result<Self, Error> {
+    pub fn new(
+        config: &config::Upstream,
+        previous: Option<&Self>,
+        registry: &Registry,
+        catalogue: &Catalogue,
+    ) -> Result<Self, Error> {
         let tls = config.tls.as_ref().map(|tls| tls::Client::new(tls, config.protocol)).transpose()?;
         let endpoints = config
             .endpoints
@@ -68,8 +76,11 @@ impl Cluster {
         let kept = previous
             .filter(|previous| previous.config.name == config.name && previous.config.breaker == config.breaker)
             .and_then(|previous| previous.breaker.clone());
-        let breaker =
-            kept.or_else(|| config.breaker.map(|breaker| Arc::new(Breaker::new(breaker, MonotonicClock, observer))));
+        let breaker = kept.or_else(|| {
+            config.breaker.map(|breaker| {
+                Arc::new(Breaker::new(breaker, MonotonicClock, observer(&config.name, registry, catalogue)))
+            })
+        });
         Ok(Self { config: config.clone(), endpoints, tls, breaker })
     }
 
@@ -106,18 +117,6 @@ impl Cluster {
     }
 }
 
-// === impl Key ===
-
-impl Key {
-    pub(super) fn upstream(&self) -> &Arc<str> {
-        &self.upstream
-    }
-
-    pub(super) fn endpoint(&self) -> &Arc<str> {
-        &self.text
-    }
-}
-
 // === impl Endpoint ===
 
 impl Endpoint {
@@ -143,4 +142,25 @@ impl Endpoint {
             server_name,
         })
     }
+}
+
+/// Shows a breaker in the metrics; every series is there from the start.
+fn observer(upstream: &str, registry: &Registry, catalogue: &Catalogue) -> Observer {
+    let (shard, admission) = (registry.shared(), &catalogue.admission);
+    let gauge = shard.gauge(&admission.breaker_state, &[upstream]);
+    let refused = shard.counter(&admission.breaker_refused, &[upstream]);
+    let to = |state: State| shard.counter(&admission.breaker_transitions, &[upstream, state.as_str()]);
+    let (closed, half_open, open) = (to(State::Closed), to(State::HalfOpen), to(State::Open));
+    gauge.set(State::Closed.as_f64());
+    Box::new(move |event| match event {
+        Event::Refused => refused.add(1),
+        Event::Entered(state) => {
+            gauge.set(state.as_f64());
+            match state {
+                State::Closed => closed.add(1),
+                State::HalfOpen => half_open.add(1),
+                State::Open => open.add(1),
+            }
+        }
+    })
 }

@@ -25,6 +25,7 @@ use super::fault;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
 use crate::error::Reason;
+use crate::wire::local_exec::LocalExec;
 
 /// Bytes of a response that may be on their way for one stream and for a whole connection, over HTTP/2. A stream's window bounds what a
 /// slow client makes us hold.
@@ -42,10 +43,6 @@ pub(super) enum Opened<B> {
 
 /// One open connection in a count; taken out when dropped.
 struct Counted(Rc<Cell<usize>>);
-
-/// hyper's executor on the worker's own thread.
-#[derive(Clone, Copy)]
-struct OnWorker;
 
 /// Connects within the cluster's connect timeout. `open` counts the connection for as long as it is open.
 pub(super) async fn connect<B>(
@@ -118,7 +115,7 @@ where
             Ok(Opened::Http1(sender))
         }
         Protocol::Http2 => {
-            let (sender, connection) = http2::Builder::new(OnWorker)
+            let (sender, connection) = http2::Builder::new(LocalExec)
                 .timer(TokioTimer::new())
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
@@ -144,15 +141,6 @@ where
             }));
             Ok(Opened::Http2(sender, streams))
         }
-    }
-}
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for OnWorker
-where
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        drop(tokio::task::spawn_local(future));
     }
 }
 

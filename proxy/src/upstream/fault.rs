@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::error::Reason;
+use crate::wire::body::BodyError;
 
 /// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
     let protocol = Fault { reason: Reason::UpstreamProtocol, died: false };
     if error.is_user() {
         // Reading the client's body failed; the body knows why.
-        return Fault { reason: Reason::ClientClosed, died: false };
+        let reason = find::<BodyError>(error).map_or(Reason::ClientClosed, |error| error.reason);
+        return Fault { reason, died: false };
     }
     if error.is_parse() {
         return protocol;
@@ -41,21 +43,6 @@ pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
         Some(error) if error.kind() == io::ErrorKind::InvalidData => protocol,
         Some(_) => died,
         None => protocol,
-    }
-}
-
-/// Names what breaks a body of an upstream after its head.
-pub fn of_body(error: &hyper::Error) -> Reason {
-    if error.is_parse() {
-        return Reason::UpstreamProtocol;
-    }
-    match (find::<h2::Error>(error), find::<io::Error>(error)) {
-        (Some(h2), _) if !h2.is_io() && !h2.is_remote() => Reason::UpstreamProtocol,
-        // hyper's word for a chunk size that is none.
-        (None, Some(error)) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
-            Reason::UpstreamProtocol
-        }
-        _ => Reason::UpstreamBodyIncomplete,
     }
 }
 

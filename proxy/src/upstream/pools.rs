@@ -14,19 +14,24 @@ use super::cluster::{Cluster, Endpoint, Key};
 use super::config;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
+use crate::telemetry::metrics::catalogue::Catalogue;
+use crate::telemetry::metrics::{Family, Gauge, Shard};
+use crate::wire::body::Body;
 
 /// All connections of one worker, to every upstream of every version of the configuration.
 #[derive(Debug)]
-pub struct Pools<B> {
+pub struct Pools<B = Body> {
     slots: RefCell<HashMap<Key, Rc<Slot<B>>>>,
     resolver: Rc<Resolver>,
+    shard: Shard,
+    open_connections: Family,
     /// Makes the choices of different workers differ.
     seed: u64,
 }
 
 /// One worker's face of one cluster: picks, connects and sends. Make it once for each version of the configuration.
 #[derive(Debug)]
-pub struct Client<B> {
+pub struct Client<B = Body> {
     pub(super) cluster: Arc<Cluster>,
     pub(super) faces: Vec<Face<B>>,
     pub(super) resolver: Rc<Resolver>,
@@ -53,6 +58,8 @@ pub(super) struct Slot<B> {
     pub(super) dialing: tokio::sync::Mutex<()>,
     pub(super) in_flight: Cell<usize>,
     pub(super) open: Rc<Cell<usize>>,
+    active_gauge: Gauge,
+    idle_gauge: Gauge,
 }
 
 /// An HTTP/1 connection between requests.
@@ -80,7 +87,7 @@ pub(super) struct Shared<B> {
 /// only once the response was read to its end *and* the request was sent to its end, and closes it when
 /// either was given up or the connection was upgraded. So a lease that is dropped early can never poison a connection.
 #[derive(Debug)]
-pub struct Lease<B> {
+pub struct Lease<B = Body> {
     slot: Rc<Slot<B>>,
     pub(super) carrier: Carrier<B>,
 }
@@ -93,29 +100,29 @@ pub(super) enum Carrier<B> {
     Http2(Rc<Shared<B>>),
 }
 
-/// How many connections there are to an endpoint, for the gauge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Count {
-    pub upstream: Arc<str>,
-    pub endpoint: Arc<str>,
-    pub idle: usize,
-    pub active: usize,
-}
-
 // === impl Pools ===
 
 impl<B> Pools<B> {
-    /// No connections yet; `seed` should differ between workers.
-    pub fn new(seed: u64) -> Self {
-        Self { slots: RefCell::default(), resolver: Rc::default(), seed }
+    /// No connections yet. They are counted in the worker's `shard`; `seed` should differ between workers.
+    pub fn new(shard: Shard, catalogue: &Catalogue, seed: u64) -> Self {
+        let open_connections = catalogue.http.client_open_connections.clone();
+        Self { slots: RefCell::default(), resolver: Rc::default(), shard, open_connections, seed }
     }
 
     /// This worker's face of a cluster. Connections that fit are taken over from the client of an earlier version.
     pub fn client(&self, cluster: &Arc<Cluster>) -> Rc<Client<B>> {
         let mut slots = self.slots.borrow_mut();
         let faces = cluster.endpoints().iter().map(|endpoint| {
-            let slot = slots.entry(cluster.key(endpoint)).or_insert_with(|| Rc::new(Slot::new(cluster.config().pool)));
-            slot.pool.set(cluster.config().pool);
+            let pool = cluster.config().pool;
+            let new = || {
+                let gauge = |state| {
+                    let labels = [state, &*endpoint.host, &endpoint.port.to_string(), &**cluster.name()];
+                    self.shard.gauge(&self.open_connections, &labels)
+                };
+                Rc::new(Slot::new(pool, gauge("active"), gauge("idle")))
+            };
+            let slot = slots.entry(cluster.key(endpoint)).or_insert_with(new);
+            slot.pool.set(pool);
             Face { text: Arc::from(&*endpoint.text), slot: Rc::clone(slot) }
         });
         let weights = cluster.endpoints().iter().map(|endpoint| endpoint.weight);
@@ -134,14 +141,12 @@ impl<B> Pools<B> {
         self.resolver.reap();
         self.slots.borrow_mut().retain(|_, slot| {
             slot.reap(now);
-            Rc::strong_count(slot) > 1
+            let wanted = Rc::strong_count(slot) > 1;
+            if !wanted {
+                slot.clear();
+            }
+            wanted
         });
-    }
-
-    /// How many connections there are to each endpoint.
-    pub fn counts(&self) -> Vec<Count> {
-        let slots = self.slots.borrow();
-        slots.iter().map(|(key, slot)| slot.count(key)).collect()
     }
 }
 
@@ -171,8 +176,10 @@ impl<B> Client<B> {
 // === impl Slot ===
 
 impl<B> Slot<B> {
-    fn new(pool: config::Pool) -> Self {
+    fn new(pool: config::Pool, active_gauge: Gauge, idle_gauge: Gauge) -> Self {
         Self {
+            active_gauge,
+            idle_gauge,
             pool: Cell::new(pool),
             idle: RefCell::default(),
             shared: RefCell::default(),
@@ -234,21 +241,27 @@ impl<B> Slot<B> {
         connection
     }
 
+    fn clear(&self) {
+        self.idle.borrow_mut().clear();
+        self.shared.borrow_mut().clear();
+        self.idle_gauge.set(0.0);
+        self.active_gauge.set(0.0);
+    }
+
     fn reap(&self, now: Instant) {
         let pool = self.pool.get();
         self.idle.borrow_mut().retain(|kept| kept.is_fresh(now, &pool));
         self.shared.borrow_mut().retain(|connection| connection.is_fresh(now, &pool));
+        self.count();
     }
 
-    fn count(&self, key: &Key) -> Count {
+    /// Says how many connections there are. Called where one is lent, comes back or is reaped; one that the upstream
+    /// closes while it is idle is noticed by the next of these.
+    fn count(&self) {
         let unused = self.shared.borrow().iter().filter(|connection| connection.streams.get() == 0).count();
         let idle = self.idle.borrow().len() + unused;
-        Count {
-            upstream: key.upstream().clone(),
-            endpoint: key.endpoint().clone(),
-            idle,
-            active: self.open.get().saturating_sub(idle),
-        }
+        self.idle_gauge.set(idle as f64);
+        self.active_gauge.set(self.open.get().saturating_sub(idle) as f64);
     }
 }
 
@@ -290,6 +303,7 @@ impl<B> Lease<B> {
             connection.streams.set(connection.streams.get() + 1);
         }
         self.carrier = carrier;
+        self.slot.count();
     }
 
     /// Closes an HTTP/1 connection instead of keeping it.
@@ -317,5 +331,6 @@ impl<B> Drop for Lease<B> {
                 }
             }
         }
+        self.slot.count();
     }
 }

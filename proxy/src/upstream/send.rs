@@ -26,7 +26,7 @@ use crate::error::Reason;
 
 /// The head of an upstream's answer, its body still to come.
 #[derive(Debug)]
-pub struct Answer<B> {
+pub struct Answer<B = crate::wire::body::Body> {
     pub response: Response<Incoming>,
     /// Keep it until the body is over.
     pub lease: Lease<B>,
@@ -38,7 +38,7 @@ pub struct Answer<B> {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub struct SendError<B> {
+pub struct SendError<B = crate::wire::body::Body> {
     pub reason: Reason,
     pub retry: Retry<B>,
     /// Whether the connection had carried another request before.
@@ -46,7 +46,7 @@ pub struct SendError<B> {
 }
 
 /// Whether the request may be sent again.
-pub enum Retry<B> {
+pub enum Retry<B = crate::wire::body::Body> {
     /// The upstream may have acted on it, part of its body is gone, or it would fail again.
     Never,
     /// The upstream has not acted on it, or acting twice is like acting once. Here it is, as it was given.

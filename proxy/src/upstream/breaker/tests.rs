@@ -9,7 +9,7 @@ use governor::Quota;
 use governor::clock::FakeRelativeClock;
 use http::StatusCode;
 
-use super::{Admission, Breaker, Permit, State, config};
+use super::{Admission, Breaker, Event, Permit, State, config};
 
 const OPEN_FOR: Duration = Duration::from_secs(5);
 
@@ -28,7 +28,15 @@ fn bench(consecutive: Option<u32>, budget: Option<Quota>, probes: u32) -> Bench 
     };
     let (clock, seen) = (FakeRelativeClock::default(), Arc::new(Mutex::new(Vec::new())));
     let observer = Arc::clone(&seen);
-    let breaker = Breaker::new(config, clock.clone(), Box::new(move |state| observer.lock().unwrap().push(state)));
+    let breaker = Breaker::new(
+        config,
+        clock.clone(),
+        Box::new(move |event| {
+            if let Event::Entered(state) = event {
+                observer.lock().unwrap().push(state);
+            }
+        }),
+    );
     Bench { breaker, clock, seen }
 }
 
