@@ -5,7 +5,6 @@ mod listeners;
 mod names;
 mod plugins;
 mod routes;
-mod shadow;
 mod telemetry;
 mod upstreams;
 
@@ -63,7 +62,7 @@ pub fn check(file: File, whole: &Node, sound: &Node, directory: &Path, faults: &
     // Of a configuration with errors it cannot be said what is never used.
     if clean && context.faults.iter().all(|fault| fault.severity == super::diagnostic::Severity::Warning) {
         routes::unused(&config, root, &mut context);
-        shadow::check(&config, root, &mut context);
+        routes::hidden(&config, root, &mut context);
     }
     Checked { config, files }
 }

@@ -1,11 +1,11 @@
 //! Checks `routes` and `defaults`.
-//! It matches nothing; that one route hides another is found in `shadow`.
+//! It matches nothing.
 
 use std::collections::HashSet;
 
 use super::names::Names;
 use super::{At, Context};
-use crate::config::file::{DefaultsFile, MatchFile, RewriteFile, RouteFile};
+use crate::config::file::{DefaultsFile, MatchFile, RouteFile};
 use crate::config::model::{Config, Route};
 use crate::route::config::{Match, PathMatch, Rewrite};
 
@@ -42,7 +42,10 @@ pub(super) fn check(
         let at = list.item(index);
         let name = file.name.map_or_else(|| free_name(&file.upstream, &mut taken), |name| name.0.0);
         let matcher = matcher(file.matcher, known.listeners, at.key("match"), context);
-        let rewrite = rewrite(file.rewrite, &matcher, at, context);
+        let rewrite = Rewrite {
+            prefix: file.rewrite.prefix.map(|prefix| prefix.0.0),
+            host: file.rewrite.host.map(|host| host.0.0),
+        };
         let upstream = known.upstreams.find("upstream", &file.upstream, at.key("upstream"), context);
         let limits = match &file.limits {
             Some(names) => known.limits.find_all("limit", names, at.key("limits"), context),
@@ -75,6 +78,18 @@ pub(super) fn unused(config: &Config, root: At<'_>, context: &mut Context<'_>) {
     }
     for (index, plugin) in config.plugins.iter().enumerate() {
         warn("plugin", "plugins", &plugin.name, config.routes.iter().any(|route| route.plugins.contains(&index)));
+    }
+}
+
+/// Warns of routes that can never match, since one before them takes all of their requests.
+pub(super) fn hidden(config: &Config, root: At<'_>, context: &mut Context<'_>) {
+    for (index, route) in config.routes.iter().enumerate() {
+        let before = config.routes.iter().take(index).find(|before| before.matcher.shadows(&route.matcher));
+        if let Some(before) = before {
+            let help = format!("route `{}` before it takes all of its requests", before.name);
+            let message = format!("route `{}` can never match", route.name);
+            context.warn(root.key("routes").item(index), message, help);
+        }
     }
 }
 
@@ -118,18 +133,4 @@ fn matcher(file: MatchFile, listeners: &Names, at: At<'_>, context: &mut Context
         headers,
         listeners: listeners.find_all("listener", &file.listeners.unwrap_or_default(), at.key("listeners"), context),
     }
-}
-
-fn rewrite(file: RewriteFile, matcher: &Match, route: At<'_>, context: &mut Context<'_>) -> Rewrite {
-    let at = route.key("rewrite");
-    // `path_prefix: /` fixes nothing and is replaced by putting the prefix in front.
-    let has_path = route.has("match") && (route.key("match").has("path_prefix") || route.key("match").has("path"));
-    if file.prefix.is_some() && !has_path && matcher.path == PathMatch::Any && !route.pruned() {
-        context.error_at_key(
-            at.key("prefix"),
-            "nothing to replace by `prefix`",
-            "the route has neither `path` nor `path_prefix`; `path_prefix: /` puts it in front of every path",
-        );
-    }
-    Rewrite { prefix: file.prefix.map(|prefix| prefix.0.0), host: file.host.map(|host| host.0.0) }
 }

@@ -65,7 +65,7 @@ pub struct MatchFile {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RewriteFile {
-    /// Replaces the matched `path_prefix`, or the segments of `path` before its first parameter.
+    /// Replaces the matched `path_prefix`, or the segments of `path` before its first parameter; with neither it stands before the path.
     #[schemars(example = &"/v1/users")]
     pub prefix: Option<Text<PathPrefix>>,
     /// The host that the upstream sees; without it, the client's.

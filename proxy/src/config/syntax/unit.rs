@@ -72,7 +72,8 @@ impl Syntax for Time {
 
     fn show(&self) -> String {
         let all = u64::try_from(self.0.as_millis()).unwrap_or(LONGEST);
-        let (unit, factor) = TIMES.into_iter().rev().find(|(_, factor)| all % factor == 0).unwrap_or(("ms", 1));
+        let (unit, factor) =
+            TIMES.into_iter().rev().find(|(_, factor)| all.is_multiple_of(*factor)).unwrap_or(("ms", 1));
         format!("{}{unit}", all / factor)
     }
 }
@@ -104,7 +105,7 @@ impl Syntax for Size {
     }
 
     fn show(&self) -> String {
-        let fits = |&(_, factor): &(&str, u64)| self.0 >= factor && self.0 % factor == 0;
+        let fits = |&(_, factor): &(&str, u64)| self.0 >= factor && self.0.is_multiple_of(factor);
         let (unit, factor) = SIZES.into_iter().filter(fits).max_by_key(|(_, factor)| *factor).unwrap_or(("B", 1));
         format!("{}{unit}", self.0 / factor)
     }
