@@ -1,5 +1,29 @@
 //! Sandboxed plugins: one contract, and the adapters that fulfil it.
 //! It knows neither routes nor upstreams nor hyper.
+//!
+//! `contract` is the wall: an exchange sees [`Loaded`], [`Instance`] and the contract's types, none of which shows wasmtime.
+//! The native ABI is the one adapter so far; a second one makes an enum of what is behind [`Instance`].
 
 pub mod config;
 pub mod contract;
+
+mod instance;
+mod load;
+mod meters;
+mod quarantine;
+mod live;
+mod slots;
+mod module;
+mod host;
+mod state;
+mod series;
+mod drops;
+mod definitions;
+mod reserved;
+mod engine;
+mod error;
+
+pub use engine::Engine;
+pub use error::LoadError;
+pub use instance::Instance;
+pub use load::{Loaded, Report};

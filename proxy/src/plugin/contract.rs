@@ -21,6 +21,10 @@ pub enum Outcome {
     Pending(Ticket),
 }
 
+/// The number of an exchange in one instance of a plugin, as the guest sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot(pub u32);
+
 /// Which pending call of a plugin is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(pub u32);
@@ -54,6 +58,17 @@ impl Fault {
             Self::Deadline(_) => "deadline",
             Self::Failed(_) => "failed",
             Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Trap(what) => write!(f, "trap: {what}"),
+            Self::Deadline(deadline) => write!(f, "ran longer than its deadline of {deadline:?}"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Unavailable => f.write_str("in quarantine, or not loaded"),
         }
     }
 }

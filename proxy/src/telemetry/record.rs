@@ -145,9 +145,18 @@ impl Record {
     }
 }
 
-/// Placeholder for the telemetry room.
+/// What a listener says about its exchanges.
 #[derive(Debug)]
-pub struct ListenerScope;
-/// Placeholder for the telemetry room.
+pub struct ListenerScope {
+    pub name: Arc<str>,
+}
+
+/// What a route says about its exchanges.
 #[derive(Debug)]
-pub struct RouteScope;
+pub struct RouteScope {
+    pub name: Arc<str>,
+    /// The value of `http.route`.
+    pub template: Arc<str>,
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+}

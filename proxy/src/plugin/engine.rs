@@ -1,0 +1,191 @@
+//! The WASM engine and its clock: one for the process, shared by every plugin and worker.
+//! It knows no plugin and no exchange.
+//!
+//! Instances are allocated on demand, with copy-on-write memory images. An instance is made once for each plugin and worker, and after
+//! a trap, never for a request, so the pooling allocator's faster start (about 5 us instead of some tens of us, see
+//! `benches/hooks.rs`) buys nothing, while it would reserve 4 GiB of addresses for each of its slots from the first moment on.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::error::LoadError;
+
+/// How often the epoch advances: the resolution of every deadline.
+const TICK: Duration = Duration::from_millis(1);
+/// The clock stops this long after the end of the last call's longest possible time.
+const IDLE_TICKS: u64 = 100;
+/// Stack of the guest. A worker's thread has 2 MiB; what is left is for the host functions.
+const GUEST_STACK: usize = 512 * 1024;
+
+/// Compiles and runs modules. Cheap to clone; the clock's thread ends with the last clone.
+#[derive(Clone)]
+pub struct Engine {
+    wasm: wasmtime::Engine,
+    clock: Arc<Clock>,
+    generations: Arc<Mutex<HashMap<Arc<str>, u64>>>,
+}
+
+/// The thread that advances the epoch while calls are made, and sleeps otherwise.
+struct Clock {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    /// Set by a call, cleared by the clock: written at most once in [`IDLE_TICKS`] by each worker, otherwise only read.
+    busy: AtomicBool,
+    asleep: AtomicBool,
+    stop: AtomicBool,
+    /// The longest deadline there is, in ticks: as long may a call still run after `busy` was set.
+    horizon: AtomicU64,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Starts the engine and its clock.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] when the machine cannot run compiled code, or no thread can be started.
+    pub fn new() -> Result<Self, LoadError> {
+        let mut config = wasmtime::Config::new();
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(GUEST_STACK)
+            .cranelift_opt_level(wasmtime::OptLevel::Speed)
+            .memory_init_cow(true)
+            .wasm_memory64(false)
+            .wasm_multi_memory(false)
+            .parallel_compilation(true);
+        let wasm = wasmtime::Engine::new(&config).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let clock = Arc::new(Clock::start(wasm.clone())?);
+        Ok(Self { wasm, clock, generations: Arc::default() })
+    }
+
+    pub(super) const fn wasm(&self) -> &wasmtime::Engine {
+        &self.wasm
+    }
+
+    /// The epochs of a deadline. One more than its milliseconds, since the current one is already under way.
+    pub(super) fn ticks(&self, deadline: Duration) -> u64 {
+        let ticks =
+            u64::try_from(deadline.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX / 4).saturating_add(1);
+        self.clock.shared.horizon.fetch_max(ticks, Ordering::Relaxed);
+        ticks
+    }
+
+    /// Says that a call begins: the clock runs for as long as it may take. Two loads when it already runs.
+    pub(super) fn wake(&self) {
+        let shared = &self.clock.shared;
+        if !shared.busy.load(Ordering::Relaxed) {
+            shared.busy.store(true, Ordering::SeqCst);
+        }
+        // With `SeqCst` here and in the thread at least one side sees what the other wrote.
+        if shared.asleep.load(Ordering::SeqCst)
+            && let Some(thread) = &self.clock.thread
+        {
+            thread.thread().unpark();
+        }
+    }
+
+    /// How often a plugin of this name was loaded, this time included.
+    pub(super) fn next_generation(&self, plugin: &Arc<str>) -> u64 {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = generations.entry(plugin.clone()).or_insert(0);
+        *generation += 1;
+        *generation
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    fn start(engine: wasmtime::Engine) -> Result<Self, LoadError> {
+        let shared = Arc::new(Shared {
+            busy: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            horizon: AtomicU64::new(0),
+        });
+        let thread = thread::Builder::new()
+            .name("plugin-clock".to_owned())
+            .spawn({
+                let shared = shared.clone();
+                move || shared.run(&engine)
+            })
+            .map_err(|error| LoadError::Engine(format!("no thread for the clock: {error}")))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // The thread only sleeps and counts; it cannot have panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn run(&self, engine: &wasmtime::Engine) {
+        let mut quiet = 0;
+        while !self.stop.load(Ordering::SeqCst) {
+            if quiet < self.horizon.load(Ordering::Relaxed).saturating_add(IDLE_TICKS) {
+                thread::sleep(TICK);
+                engine.increment_epoch();
+                // Looked at rarely, so that the workers write to it rarely.
+                quiet += 1;
+                if quiet % IDLE_TICKS == 0 && self.busy.swap(false, Ordering::SeqCst) {
+                    quiet = 0;
+                }
+            } else {
+                self.asleep.store(true, Ordering::SeqCst);
+                if !self.busy.load(Ordering::SeqCst) && !self.stop.load(Ordering::SeqCst) {
+                    thread::park();
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+                if self.busy.load(Ordering::SeqCst) {
+                    quiet = 0;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Engine;
+    use std::sync::{Arc, Weak};
+
+    #[test]
+    fn the_clock_ends_with_the_last_engine() {
+        let engine = Engine::new().unwrap();
+        let shared: Weak<_> = Arc::downgrade(&engine.clock.shared);
+        let other = engine.clone();
+        drop(engine);
+        assert!(shared.upgrade().is_some());
+        drop(other);
+        assert!(shared.upgrade().is_none(), "the thread holds the last reference, and must be gone");
+    }
+
+    #[test]
+    fn generations_count_by_name() {
+        let engine = Engine::new().unwrap();
+        assert_eq!([engine.next_generation(&"a".into()), engine.next_generation(&"a".into())], [1, 2]);
+        assert_eq!(engine.next_generation(&"b".into()), 1);
+    }
+}

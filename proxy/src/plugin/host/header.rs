@@ -1,0 +1,156 @@
+//! Host functions for headers: values are bytes, and what would change the framing of a message is refused.
+//! Which headers the proxy itself adds or removes is not decided here.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tidegate_abi::{Hook, MODULE, headers, imports, limits, status};
+use wasmtime::{Caller, Linker};
+
+use super::{Result, State, give, parts, range, read};
+use crate::plugin::drops::{Effect, Why};
+use crate::telemetry::record::Record;
+
+pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(
+        MODULE,
+        imports::HEADER_READ,
+        |mut caller: Caller<'_, State>, map: i32, name: i32, name_len: i32, index: i32, buf: i32, cap: i32| {
+            let (memory, state) = parts(&mut caller)?;
+            let map = match state.record().and_then(|record| pick(record, map)) {
+                Ok(map) => map,
+                Err(status) => return Ok(status),
+            };
+            // Not valid UTF-8 is no header's name, hence absent.
+            let name = std::str::from_utf8(read(memory, name, name_len)?).unwrap_or_default();
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            let value = if index == 0 { map.get(name) } else { map.get_all(name).iter().nth(index) };
+            match value {
+                Some(value) => give(memory, buf, cap, value.as_bytes()),
+                None => range(memory, buf, cap).map(|_| status::ABSENT),
+            }
+        },
+    )?;
+    linker.func_wrap(
+        MODULE,
+        imports::HEADERS_READ,
+        |mut caller: Caller<'_, State>, map: i32, buf: i32, cap: i32| {
+            let (memory, state) = parts(&mut caller)?;
+            let map = match state.record().and_then(|record| pick(record, map)) {
+                Ok(map) => map,
+                Err(status) => return Ok(status),
+            };
+            let range = range(memory, buf, cap)?;
+            Ok(encode(map, memory.get_mut(range).unwrap_or_default()))
+        },
+    )?;
+    for (import, replace) in [(imports::HEADER_SET, true), (imports::HEADER_ADD, false)] {
+        linker.func_wrap(
+            MODULE,
+            import,
+            move |mut caller: Caller<'_, State>, map: i32, name: i32, name_len: i32, value: i32, value_len: i32| {
+                let (memory, state) = parts(&mut caller)?;
+                let (name, value) = (read(memory, name, name_len)?, read(memory, value, value_len)?);
+                Ok(put(state, map, name, value, replace))
+            },
+        )?;
+    }
+    linker.func_wrap(
+        MODULE,
+        imports::HEADER_REMOVE,
+        |mut caller: Caller<'_, State>, map: i32, name: i32, name_len: i32| {
+            let (memory, state) = parts(&mut caller)?;
+            Ok(remove(state, map, read(memory, name, name_len)?))
+        },
+    )?;
+    Ok(())
+}
+
+/// The headers that a guest may read.
+fn pick(record: &mut Record, map: i32) -> Result<&mut HeaderMap, i32> {
+    match map {
+        headers::REQUEST => Ok(&mut record.request.headers),
+        headers::RESPONSE => record.response.as_mut().map(|response| &mut response.headers).ok_or(status::ABSENT),
+        _ => Err(status::INVALID),
+    }
+}
+
+/// The headers that a guest may change in this hook: of the message that has not gone yet.
+fn pick_mut(state: &mut State, map: i32) -> Result<&mut HeaderMap, i32> {
+    match (map, state.hook) {
+        (headers::REQUEST, Hook::RequestHead) | (headers::RESPONSE, Hook::ResponseHead) => {
+            state.record().and_then(|record| pick(record, map))
+        }
+        (headers::REQUEST | headers::RESPONSE, _) => Err(status::STAGE),
+        _ => Err(status::INVALID),
+    }
+}
+
+fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) -> i32 {
+    let Some((name, value)) = header(map, name, value) else { return state.refuse(Effect::Header, Why::Invalid) };
+    let headers = match pick_mut(state, map) {
+        Ok(headers) => headers,
+        Err(status) => return status,
+    };
+    if headers.len() >= limits::HEADERS && !(replace && headers.contains_key(&name)) {
+        return state.refuse(Effect::Header, Why::Budget);
+    }
+    if replace {
+        headers.insert(name, value);
+    } else {
+        headers.append(name, value);
+    }
+    status::OK
+}
+
+fn remove(state: &mut State, map: i32, name: &[u8]) -> i32 {
+    let name = HeaderName::from_bytes(name).ok().filter(|name| map == headers::RESPONSE || name != HOST);
+    let Some(name) = name.filter(|name| !is_forbidden(name)) else {
+        return state.refuse(Effect::Header, Why::Invalid);
+    };
+    match pick_mut(state, map) {
+        Ok(headers) => match headers.entry(name) {
+            http::header::Entry::Occupied(entry) => {
+                i32::try_from(entry.remove_entry_mult().1.count()).unwrap_or(i32::MAX)
+            }
+            http::header::Entry::Vacant(_) => 0,
+        },
+        Err(status) => status,
+    }
+}
+
+/// A header that a plugin may set, or `None`.
+pub(super) fn header(map: i32, name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name).ok()?;
+    let allowed =
+        !is_forbidden(&name) && (map == headers::REQUEST || name != HOST) && value.len() <= limits::HEADER_VALUE;
+    allowed.then(|| HeaderValue::from_bytes(value).ok().map(|value| (name, value)))?
+}
+
+/// What frames a message, or belongs to one connection, is the proxy's alone.
+fn is_forbidden(name: &HeaderName) -> bool {
+    *name == CONTENT_LENGTH
+        || *name == TRANSFER_ENCODING
+        || *name == CONNECTION
+        || *name == UPGRADE
+        || *name == TE
+        || *name == TRAILER
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// Writes every header as name and value while they fit. Returns how many bytes all need.
+fn encode(map: &HeaderMap, mut buffer: &mut [u8]) -> i32 {
+    let mut total = 0_usize;
+    for (name, value) in map {
+        for bytes in [name.as_str().as_bytes(), value.as_bytes()] {
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+            total += length.len() + bytes.len();
+            for part in [&length[..], bytes] {
+                let fits = part.len().min(buffer.len());
+                let (now, rest) = buffer.split_at_mut(fits);
+                now.copy_from_slice(part.get(..fits).unwrap_or_default());
+                buffer = rest;
+            }
+        }
+    }
+    i32::try_from(total).unwrap_or(i32::MAX)
+}

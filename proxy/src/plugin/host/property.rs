@@ -1,0 +1,166 @@
+//! Host functions that read the exchange: its texts and numbers, and its correlation id, which can also be set.
+//! Nothing is computed before it is asked for.
+
+use std::fmt::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderName, Version};
+use tidegate_abi::{ABSENT_NUMBER, Hook, MODULE, Number, Text, headers, imports, limits, status};
+use wasmtime::{Caller, Linker};
+
+use super::{Result, State, give, parts, range, read};
+use crate::plugin::drops::{Effect, Why};
+use crate::telemetry::record::{Correlation, Record};
+
+pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(
+        MODULE,
+        imports::TEXT_READ,
+        |mut caller: Caller<'_, State>, property: i32, buf: i32, cap: i32| {
+            let (memory, state) = parts(&mut caller)?;
+            let Some(property) = Text::from_i32(property) else { return Ok(status::INVALID) };
+            if property == Text::PluginName {
+                return give(memory, buf, cap, state.identity.name.as_bytes());
+            }
+            let Some(record) = state.record.as_deref() else { return Ok(status::STAGE) };
+            let mut scratch = Scratch::default();
+            match text(record, property, &mut scratch) {
+                Some(value) => give(memory, buf, cap, value),
+                None => range(memory, buf, cap).map(|_| status::ABSENT),
+            }
+        },
+    )?;
+    linker.func_wrap(MODULE, imports::NUMBER_READ, |caller: Caller<'_, State>, property: i32| -> i64 {
+        let value = || number(caller.data().record.as_deref()?, Number::from_i32(property)?);
+        value().unwrap_or(ABSENT_NUMBER)
+    })?;
+    linker.func_wrap(
+        MODULE,
+        imports::CORRELATION_SET,
+        |mut caller: Caller<'_, State>, id: i32, id_len: i32, header: i32, header_len: i32| {
+            let (memory, state) = parts(&mut caller)?;
+            let (id, header) = (read(memory, id, id_len)?, read(memory, header, header_len)?);
+            Ok(correlate(state, id, header))
+        },
+    )?;
+    Ok(())
+}
+
+fn text<'a>(record: &'a Record, property: Text, scratch: &'a mut Scratch) -> Option<&'a [u8]> {
+    let route = record.route.as_deref();
+    Some(match property {
+        Text::Method => record.request.method.as_str().as_bytes(),
+        Text::Scheme => {
+            if record.request.https {
+                b"https"
+            } else {
+                b"http"
+            }
+        }
+        Text::Host => record.request.host.as_bytes(),
+        Text::Path => record.request.uri.path().as_bytes(),
+        Text::Query => record.request.uri.query()?.as_bytes(),
+        Text::Protocol => match record.request.version {
+            Version::HTTP_09 | Version::HTTP_10 => b"HTTP/1.0",
+            Version::HTTP_2 => b"HTTP/2",
+            _ => b"HTTP/1.1",
+        },
+        Text::Listener => record.listener.name.as_bytes(),
+        Text::Route => route?.name.as_bytes(),
+        Text::RouteTemplate => route?.template.as_bytes(),
+        Text::Upstream => route?.upstream.as_bytes(),
+        Text::Endpoint => record.attempts.last()?.endpoint.as_bytes(),
+        Text::ClientAddress => scratch.print(format_args!("{}", record.client)),
+        Text::PeerAddress => scratch.print(format_args!("{}", record.peer)),
+        Text::TraceId => scratch.print(format_args!("{:032x}", record.trace.trace_id)),
+        Text::SpanId => scratch.print(format_args!("{:016x}", record.trace.span.0)),
+        Text::CorrelationId => record.correlation.id.as_bytes(),
+        Text::CorrelationHeader => record.correlation.header.as_str().as_bytes(),
+        Text::ErrorReason => record.error?.as_str().as_bytes(),
+        Text::ErrorSource => record.error?.source().as_str().as_bytes(),
+        // Known without an exchange, and answered before.
+        Text::PluginName => return None,
+    })
+}
+
+fn number(record: &Record, property: Number) -> Option<i64> {
+    let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    Some(match property {
+        Number::Status => i64::from(record.response.as_ref()?.status.as_u16()),
+        Number::RequestBytes => count(record.request_bytes),
+        Number::ResponseBytes => count(record.response_bytes),
+        Number::Duration => nanos(record.elapsed()),
+        Number::UpstreamDuration => {
+            let attempt = record.attempts.last()?;
+            nanos(attempt.head?.duration_since(attempt.started))
+        }
+        Number::Attempts => count(record.attempts.len() as u64),
+        Number::StartTime => nanos(since_epoch(record.started_at)),
+        Number::Sampled => record.trace.sampled.into(),
+        Number::TrustedPeer => record.trusted_peer.into(),
+        Number::WebSocket => record.websocket.into(),
+    })
+}
+
+/// A clock before 1970 reads 0.
+pub(super) fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Sets the correlation id, and its header unless that is empty. Only before the request has gone.
+fn correlate(state: &mut State, id: &[u8], header: &[u8]) -> i32 {
+    if state.hook != Hook::RequestHead {
+        return status::STAGE;
+    }
+    let record = match state.record() {
+        Ok(record) => record,
+        Err(status) => return status,
+    };
+    let name = if header.is_empty() {
+        Some(record.correlation.header.clone())
+    } else {
+        HeaderName::from_bytes(header).ok().filter(|_| super::header::header(headers::RESPONSE, header, id).is_some())
+    };
+    let id = std::str::from_utf8(id)
+        .ok()
+        .filter(|id| !id.is_empty() && id.len() <= limits::NAME && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    match (id, name) {
+        (Some(id), Some(header)) => {
+            record.correlation = Correlation { id: id.into(), header };
+            status::OK
+        }
+        _ => state.refuse(Effect::Correlation, Why::Invalid),
+    }
+}
+
+/// Room for the longest text that has to be printed: an IPv6 address with scope and port.
+struct Scratch {
+    bytes: [u8; 96],
+    length: usize,
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    fn print(&mut self, text: fmt::Arguments<'_>) -> &[u8] {
+        // Only fails when the text is longer than the room, which is then cut.
+        let _ = self.write_fmt(text);
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { bytes: [0; 96], length: 0 }
+    }
+}
+
+impl Write for Scratch {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}

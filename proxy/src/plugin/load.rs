@@ -1,0 +1,297 @@
+//! Loads a plugin on the control thread: read, compile, try out, define its metrics. What comes out can run on any worker.
+//! It serves no exchange.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use tidegate_abi::{Hook, MetricKind};
+use wasmtime::Store;
+
+use super::config::{OnFailure, Plugin, Source};
+use super::definitions::Definitions;
+use super::drops::Drops;
+use super::engine::Engine;
+use super::error::LoadError;
+use super::live::Live;
+use super::module::Program;
+use super::series::{Admitted, Series};
+use super::state::{Identity, State};
+use crate::telemetry::metrics::catalogue::Catalogue;
+use crate::telemetry::metrics::{Definition, Family, Gauge, Kind, Registry};
+
+/// A module larger than this is a mistake.
+const LARGEST: u64 = 64 * 1024 * 1024;
+/// How long a plugin may take to start and configure itself.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// The boundaries of a histogram that says none: seconds, as OpenTelemetry's HTTP conventions have them.
+const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// A plugin that was compiled, tried out and configured.
+pub struct Loaded {
+    plugin: Plugin,
+    stamp: Option<Stamp>,
+    pub(super) engine: Engine,
+    pub(super) program: Program,
+    pub(super) identity: Arc<Identity>,
+    pub(super) definitions: Definitions,
+    /// Of the metrics in `definitions`, in the same order.
+    pub(super) families: Vec<Family>,
+    pub(super) catalogue: Catalogue,
+    pub(super) admitted: Arc<Admitted>,
+    /// How long an instance on a worker may take to start.
+    pub(super) start_deadline: Duration,
+    pub(super) deadline_ticks: u64,
+    state: StateGauge,
+    report: Report,
+}
+
+/// What an operator may want to know of a load that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Bytes of the module.
+    pub size: usize,
+    /// Time to compile it.
+    pub compiled_in: Duration,
+    /// Time to start and configure an instance.
+    pub started_in: Duration,
+    /// Bytes of memory that an instance has after it was configured.
+    pub memory: usize,
+    /// How often a plugin of this name was loaded.
+    pub generation: u64,
+    /// Imports that the host does not have, as `module.name`; the plugin traps when it calls one.
+    pub unknown_imports: Vec<String>,
+    /// Exports that begin with `tidegate_` and mean nothing in this version.
+    pub unknown_exports: Vec<String>,
+}
+
+/// Tells whether a file is still the one that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+/// `tidegate.plugin.state`, over all workers.
+struct StateGauge {
+    gauge: Gauge,
+    resting: AtomicUsize,
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Loads a plugin. Blocks while it compiles, so call it on the control thread. `builtin` finds the modules in the binary.
+    ///
+    /// # Errors
+    /// Says what is wrong with the module or its configuration, and what to do; the plugin's state metric then reads 0.
+    pub fn load(
+        engine: &Engine,
+        plugin: &Plugin,
+        registry: &Registry,
+        builtin: fn(&str) -> Option<&'static [u8]>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let catalogue = Catalogue::new(registry)
+            .map_err(|error| LoadError::Metric { metric: "tidegate.*".to_owned(), problem: error.to_string() })?;
+        let state = registry.shared().gauge(&catalogue.plugin.state, &[&plugin.name]);
+        let loaded = Self::try_load(engine, plugin, registry, builtin, catalogue, state.clone());
+        state.set(if loaded.is_ok() { 1.0 } else { 0.0 });
+        loaded.map(Arc::new)
+    }
+
+    fn try_load(
+        engine: &Engine,
+        plugin: &Plugin,
+        registry: &Registry,
+        builtin: fn(&str) -> Option<&'static [u8]>,
+        catalogue: Catalogue,
+        state: Gauge,
+    ) -> Result<Self, LoadError> {
+        let (bytes, stamp) = match &plugin.source {
+            Source::File(path) => read(path).map(|(bytes, stamp)| (bytes.into(), Some(stamp)))?,
+            Source::Builtin(name) => match builtin(name) {
+                Some(bytes) => (std::borrow::Cow::Borrowed(bytes), None),
+                None => return Err(LoadError::UnknownBuiltin(name.to_string())),
+            },
+        };
+        let identity = Arc::new(Identity::new(plugin));
+        let fresh = || State::new(identity.clone(), Series::none(), Drops::new(plugin.name.clone(), None));
+        let program = Program::new(engine, &bytes, &mut Store::new(engine.wasm(), fresh()))?;
+
+        let started = Instant::now();
+        let live = Live::start(engine, &program, fresh(), DEADLINE).map_err(|(_, fault)| fault.into_load_error())?;
+        let started_in = started.elapsed();
+        let tried = live.store.into_data();
+        let families = define(registry, &tried.definitions)?;
+
+        let shared = registry.shared();
+        let generation = engine.next_generation(&plugin.name);
+        shared.gauge(&catalogue.plugin.generation, &[&plugin.name]).set(generation as f64);
+        let series = shared.gauge(&catalogue.plugin.series, &[&plugin.name]);
+        Ok(Self {
+            plugin: plugin.clone(),
+            stamp,
+            engine: engine.clone(),
+            families,
+            admitted: Arc::new(Admitted::new(plugin.budget.series, series)),
+            catalogue,
+            // On a worker a start holds up requests: it may take what it took here, with a margin for a busy machine.
+            start_deadline: (started_in * 4 + plugin.budget.deadline).min(DEADLINE),
+            deadline_ticks: engine.ticks(plugin.budget.deadline),
+            state: StateGauge { gauge: state, resting: AtomicUsize::new(0) },
+            report: Report {
+                size: bytes.len(),
+                compiled_in: program.compiled_in,
+                started_in,
+                memory: tried.limits.bytes,
+                generation,
+                unknown_imports: program.unknown_imports.clone(),
+                unknown_exports: program.unknown_exports.clone(),
+            },
+            definitions: tried.definitions,
+            program,
+            identity,
+        })
+    }
+
+    /// The plugin's name in the configuration.
+    pub fn name(&self) -> &Arc<str> {
+        &self.identity.name
+    }
+
+    /// Whether the plugin has this hook; one that it has not need not be called.
+    pub fn subscribes(&self, hook: Hook) -> bool {
+        self.program.subscribes(hook)
+    }
+
+    /// How often [`Instance::tick`](super::Instance::tick) is to be called on each worker; `None` for never.
+    pub fn tick_interval(&self) -> Option<Duration> {
+        self.definitions.tick.filter(|_| self.subscribes(Hook::Tick))
+    }
+
+    /// What becomes of an exchange when the plugin fails.
+    pub const fn on_failure(&self) -> OnFailure {
+        self.plugin.on_failure
+    }
+
+    /// What the load found out.
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// On how many workers the plugin is in quarantine now.
+    pub fn resting(&self) -> usize {
+        self.state.resting.load(Ordering::Relaxed)
+    }
+
+    /// Whether loading `plugin` now would give the same: the same configuration, and an unchanged file. Reads the file's metadata.
+    pub fn is_current(&self, plugin: &Plugin) -> bool {
+        let stamp = match &plugin.source {
+            Source::File(path) => fs::metadata(path).ok().map(|metadata| Stamp::new(&metadata)),
+            Source::Builtin(_) => None,
+        };
+        self.plugin == *plugin && self.stamp == stamp
+    }
+
+    /// A worker's instance went into quarantine, or came out of it.
+    pub(super) fn set_resting(&self, rests: bool) {
+        self.state.set_resting(rests);
+    }
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded")
+            .field("plugin", &self.plugin.name)
+            .field("report", &self.report)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read(path: &Path) -> Result<(Vec<u8>, Stamp), LoadError> {
+    let failed = |source| LoadError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let stamp = Stamp::new(&metadata);
+    let mut bytes = Vec::new();
+    // The metadata of a pipe or a growing file says nothing, so the limit holds for what is read.
+    if metadata.len() <= LARGEST {
+        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    let size = metadata.len().max(bytes.len() as u64);
+    if size > LARGEST {
+        return Err(LoadError::TooLarge { path: path.to_owned(), size, limit: LARGEST });
+    }
+    Ok((bytes, stamp))
+}
+
+/// Defines the plugin's metrics: the label `plugin`, and those that the plugin declared.
+fn define(registry: &Registry, definitions: &Definitions) -> Result<Vec<Family>, LoadError> {
+    let define = |metric: &super::definitions::Metric| {
+        let names = metric.labels.iter().filter_map(|&set| definitions.label_sets.get(set));
+        let labels = std::iter::once("plugin".to_owned()).chain(names.map(|set| set.name.to_string()));
+        let kind = match metric.kind {
+            MetricKind::Counter => Kind::Counter,
+            MetricKind::Gauge => Kind::Gauge,
+            MetricKind::Histogram => Kind::Histogram,
+        };
+        let buckets = match metric.kind {
+            MetricKind::Histogram if metric.buckets.is_empty() => BUCKETS.to_vec(),
+            _ => metric.buckets.clone(),
+        };
+        let definition = Definition {
+            name: metric.name.to_string(),
+            unit: metric.unit.to_string(),
+            help: metric.help.to_string(),
+            kind,
+            labels: labels.collect(),
+            buckets,
+        };
+        let failed = |problem: &dyn std::fmt::Display| LoadError::Metric {
+            metric: metric.name.to_string(),
+            problem: problem.to_string(),
+        };
+        registry.define(definition).map_err(|conflict| failed(&conflict))
+    };
+    definitions.metrics.iter().map(define).collect()
+}
+
+// === impl Identity ===
+
+impl Identity {
+    fn new(plugin: &Plugin) -> Self {
+        /// Tells the plugins of one record apart; that it wraps after 65,536 loads does no harm.
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        Self {
+            name: plugin.name.clone(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            config: plugin.config.to_string().into_bytes().into(),
+            budget: plugin.budget,
+        }
+    }
+}
+
+// === impl Stamp ===
+
+impl Stamp {
+    fn new(metadata: &fs::Metadata) -> Self {
+        Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+// === impl StateGauge ===
+
+impl StateGauge {
+    fn set_resting(&self, rests: bool) {
+        let before = if rests {
+            self.resting.fetch_add(1, Ordering::Relaxed)
+        } else {
+            self.resting.fetch_sub(1, Ordering::Relaxed)
+        };
+        let now = if rests { before + 1 } else { before.saturating_sub(1) };
+        self.gauge.set(if now == 0 { 1.0 } else { 0.5 });
+    }
+}

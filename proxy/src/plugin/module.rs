@@ -1,0 +1,179 @@
+//! A compiled module whose exports and imports were checked: ready to be instantiated.
+//! It runs nothing of the guest.
+
+use std::time::Duration;
+
+use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook};
+use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, Store, ValType};
+
+use super::engine::Engine;
+use super::error::LoadError;
+use super::host;
+use super::state::State;
+
+/// WASI's way to run a library's constructors.
+pub(super) const EXPORT_INITIALIZE: &str = "_initialize";
+pub(super) const EXPORT_MEMORY: &str = "memory";
+
+const I32: &[ValType] = &[ValType::I32];
+const NONE: &[ValType] = &[];
+
+/// A checked module.
+pub(super) struct Program {
+    pub pre: InstancePre<State>,
+    hooks: [bool; Hook::ALL.len()],
+    /// Imports that are not there; the module traps when it calls one.
+    pub unknown_imports: Vec<String>,
+    /// Exports that look like hooks and are none, most likely misspelt or of a later version.
+    pub unknown_exports: Vec<String>,
+    pub compiled_in: Duration,
+}
+
+/// The type that an export must have.
+struct Shape {
+    parameters: &'static [ValType],
+    results: &'static [ValType],
+    text: &'static str,
+}
+
+// === impl Program ===
+
+impl Program {
+    /// Compiles and checks `bytes`. `store` is only needed to ask the linker what there is.
+    pub fn new(engine: &Engine, bytes: &[u8], store: &mut Store<State>) -> Result<Self, LoadError> {
+        check_magic(bytes)?;
+        let started = std::time::Instant::now();
+        let module = Module::new(engine.wasm(), bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        let compiled_in = started.elapsed();
+        let unknown_exports = check_exports(&module)?;
+        check_memory(&module, store.data().identity.budget.memory)?;
+
+        let mut linker = Linker::new(engine.wasm());
+        let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
+        host::link(&mut linker).map_err(link)?;
+        let mut unknown_imports = Vec::new();
+        for import in module.imports() {
+            let name = format!("{}.{}", import.module(), import.name());
+            if !matches!(import.ty(), ExternType::Func(_)) {
+                return Err(LoadError::ImportKind { import: name, found: kind(&import.ty()) });
+            }
+            if linker.get_by_import(&mut *store, &import).is_none() {
+                unknown_imports.push(name);
+            }
+        }
+        linker.define_unknown_imports_as_traps(&module).map_err(link)?;
+        let pre = linker.instantiate_pre(&module).map_err(link)?;
+        let hooks = Hook::ALL.map(|hook| module.get_export(hook.export()).is_some());
+        Ok(Self { pre, hooks, unknown_imports, unknown_exports, compiled_in })
+    }
+
+    pub fn subscribes(&self, hook: Hook) -> bool {
+        self.hooks.get(hook as usize).copied().unwrap_or(false)
+    }
+}
+
+fn check_magic(bytes: &[u8]) -> Result<(), LoadError> {
+    match bytes {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', _, 0, 1, 0, ..] => Err(LoadError::Component),
+        [] => Err(LoadError::NotWasm("nothing, it is empty".to_owned())),
+        _ => {
+            let start = bytes.get(..bytes.len().min(8)).unwrap_or_default();
+            Err(LoadError::NotWasm(format!("`{}`", start.escape_ascii())))
+        }
+    }
+}
+
+/// Checks every export that the ABI knows. Returns those that only look as if it did.
+fn check_exports(module: &Module) -> Result<Vec<String>, LoadError> {
+    match module.get_export(EXPORT_MEMORY) {
+        Some(ExternType::Memory(_)) => {}
+        Some(other) => return Err(wrong(EXPORT_MEMORY, &other, "a memory")),
+        None => {
+            return Err(LoadError::MissingExport {
+                export: EXPORT_MEMORY,
+                hint: "the host reads and writes the guest's memory through it; toolchains export it by default",
+            });
+        }
+    }
+    if module.get_export(EXPORT_VERSION).is_none() {
+        return Err(LoadError::MissingExport {
+            export: EXPORT_VERSION,
+            hint: "is this a Tidegate plugin? with the Rust SDK write `#[plugin]` on the impl block, and \
+                   `crate-type = [\"cdylib\"]` in Cargo.toml",
+        });
+    }
+    let mut unknown = Vec::new();
+    for export in module.exports() {
+        match shape(export.name()) {
+            Some(shape) => match export.ty() {
+                ExternType::Func(found) if shape.fits(&found) => {}
+                other => return Err(wrong(export.name(), &other, shape.text)),
+            },
+            None if export.name().starts_with("tidegate_") => unknown.push(export.name().to_owned()),
+            None => {}
+        }
+    }
+    Ok(unknown)
+}
+
+fn check_memory(module: &Module, budget: usize) -> Result<(), LoadError> {
+    let Some(ExternType::Memory(memory)) = module.get_export(EXPORT_MEMORY) else { return Ok(()) };
+    let needed = memory.minimum().saturating_mul(memory.page_size());
+    if needed > budget as u64 { Err(LoadError::Memory { needed, budget }) } else { Ok(()) }
+}
+
+/// The type of each export of the ABI.
+fn shape(export: &str) -> Option<Shape> {
+    let hook = Hook::ALL.into_iter().find(|hook| hook.export() == export);
+    Some(match (hook, export) {
+        (Some(Hook::Configure), _) | (None, EXPORT_VERSION) => {
+            Shape { parameters: NONE, results: I32, text: "a function `() -> i32`" }
+        }
+        (Some(Hook::Tick), _) | (None, EXPORT_INITIALIZE) => {
+            Shape { parameters: NONE, results: NONE, text: "a function `()`" }
+        }
+        (Some(Hook::RequestHead | Hook::ResponseHead), _) => {
+            Shape { parameters: I32, results: I32, text: "a function `(i32) -> i32`" }
+        }
+        (Some(Hook::Log), _) | (None, EXPORT_RELEASE) => {
+            Shape { parameters: I32, results: NONE, text: "a function `(i32)`" }
+        }
+        (None, EXPORT_RESUME) => {
+            Shape { parameters: &[ValType::I32, ValType::I32], results: I32, text: "a function `(i32, i32) -> i32`" }
+        }
+        (None, _) => return None,
+    })
+}
+
+fn wrong(export: &str, found: &ExternType, wanted: &'static str) -> LoadError {
+    LoadError::WrongExport { export: export.to_owned(), found: kind(found), wanted }
+}
+
+fn kind(found: &ExternType) -> String {
+    match found {
+        ExternType::Func(function) => {
+            let list = |types: &mut dyn Iterator<Item = ValType>| {
+                types.map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+            };
+            let results = list(&mut function.results());
+            let arrow = if results.is_empty() { "" } else { " -> " };
+            format!("a function `({}){arrow}{results}`", list(&mut function.params()))
+        }
+        ExternType::Global(_) => "a global".to_owned(),
+        ExternType::Table(_) => "a table".to_owned(),
+        ExternType::Memory(_) => "a memory".to_owned(),
+        ExternType::Tag(_) => "a tag".to_owned(),
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    fn fits(&self, found: &FuncType) -> bool {
+        let same = |wanted: &[ValType], found: &mut dyn ExactSizeIterator<Item = ValType>| {
+            wanted.len() == found.len() && wanted.iter().zip(found).all(|(wanted, found)| ValType::eq(wanted, &found))
+        };
+        same(self.parameters, &mut found.params()) && same(self.results, &mut found.results())
+    }
+}
