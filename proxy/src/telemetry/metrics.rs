@@ -7,13 +7,18 @@
 
 pub mod catalogue;
 pub mod exchange;
+pub mod process;
 
-mod counter;
-mod definition;
-mod histogram;
-mod name;
-mod shard;
+mod scrape;
+mod classic;
+mod open_metrics;
+mod otlp;
 mod snapshot;
+mod shard;
+mod counter;
+mod histogram;
+mod definition;
+mod name;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +28,7 @@ use std::time::SystemTime;
 pub use counter::{Counter, Gauge};
 pub use definition::{Conflict, Definition, Family, Kind};
 pub use histogram::{Exemplar, Histogram, Observations};
+pub use scrape::{ScrapeError, Scraper};
 pub use shard::Shard;
 pub use snapshot::{Measured, Point, Snapshot, Value};
 
@@ -138,3 +144,8 @@ impl Registry {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

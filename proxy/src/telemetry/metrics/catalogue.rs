@@ -72,15 +72,19 @@ impl Entry {
         self.help.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
     }
 
-    fn define(&self, registry: &Registry) -> Result<Family, Conflict> {
-        registry.define(Definition {
+    pub(super) fn definition(&self) -> Definition {
+        Definition {
             name: self.name.to_owned(),
             unit: self.unit.to_owned(),
             help: self.help(),
             kind: self.kind,
             labels: self.labels.iter().map(|&(name, _)| name.to_owned()).collect(),
             buckets: self.buckets.to_vec(),
-        })
+        }
+    }
+
+    fn define(&self, registry: &Registry) -> Result<Family, Conflict> {
+        registry.define(self.definition())
     }
 }
 

@@ -72,6 +72,14 @@ impl Counter {
         true
     }
 
+    /// Raises the counter to a total that is counted elsewhere; a lower total changes nothing. Not to be mixed with adding.
+    pub(super) fn raise_to(&self, total: f64) {
+        // The bits of floats that are not negative are ordered like the floats.
+        if total.is_finite() && total >= 0.0 {
+            self.cell.fraction.fetch_max(total.to_bits(), Relaxed);
+        }
+    }
+
     /// What was added through this shard.
     pub fn get(&self) -> f64 {
         let (whole, fraction) = self.cell.read();

@@ -124,7 +124,7 @@ impl Definition {
             if !name::is_valid(given) {
                 return Err(format!("`{given}` cannot be a label"));
             }
-            if label == "le" || label == "quantile" || label.starts_with("__") {
+            if label == "le" || label == "quantile" || given.starts_with("__") {
                 return Err(format!("the label `{given}` is reserved"));
             }
             if labels.iter().take(index).any(|other| other == label) {

@@ -98,6 +98,14 @@ impl Observations {
         self.buckets.iter().fold(0, |sum, bucket| sum.wrapping_add(*bucket))
     }
 
+    /// For each bucket, how many observations were at most its upper bound.
+    pub(super) fn cumulative(&self) -> impl Iterator<Item = u64> {
+        self.buckets.iter().scan(0_u64, |sum, bucket| {
+            *sum = sum.wrapping_add(*bucket);
+            Some(*sum)
+        })
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
         self.sum += other.sum;
         self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
