@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diagnostic::Source;
-use tree::{Node, Reading};
+use tree::{Broken, Node, Reading};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use model::Config;
@@ -54,13 +54,18 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 pub fn parse(text: &str, file_name: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
     let schema = schema::schema();
     let mut source = Source::new(file_name, text);
-    let Reading { root, mut faults, complete } = tree::read(text, environment);
+    let Reading { root, mut faults, broken } = tree::read(text, environment);
     let mut secrets = Vec::new();
     validate::secrets(&root, schema, &mut secrets);
     secrets.into_iter().for_each(|span| source.hide(span));
-    if !complete {
-        // What follows the fault was not read, so nobody knows what in it is secret.
-        source.hide_rest(faults.iter().filter_map(|fault| fault.span).max().unwrap_or_default());
+    if let Some(Broken { last, keys }) = broken {
+        // What comes after was not read, so nobody knows what in it is secret.
+        let fault = faults.iter().filter_map(|fault| fault.span).max().unwrap_or_default();
+        if validate::is_secret(&keys, schema) {
+            source.hide_rest(last);
+        } else if source.is_one_line() || keys.first().is_none_or(|key| validate::holds_secrets(key, schema)) {
+            source.hide_rest(fault);
+        }
         return Err(located(faults, &Arc::new(source)));
     }
     let sound = validate::validate(&root, schema, &mut faults);

@@ -3,6 +3,8 @@
 //! The modules stand in reading order; each uses only modules listed below it, and the leaf rooms
 //! (`plugin` to `listen`) never use each other.
 
+pub mod cli;
+
 pub mod config;
 
 pub mod plugin;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `tidegate` binary. It holds no logic.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidegate::cli::main()
+}

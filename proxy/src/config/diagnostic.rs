@@ -133,10 +133,15 @@ impl Source {
 
     /// Hides all that comes after a place.
     pub(super) fn hide_rest(&mut self, after: Span) {
-        self.hide(Span { column: after.column + after.length, length: usize::MAX, ..after });
+        self.hide(Span { column: after.column.saturating_add(after.length), length: usize::MAX, ..after });
         for line in after.line + 1..=self.lines.len() {
             self.hide(Span { line, column: 1, length: usize::MAX });
         }
+    }
+
+    /// All of a configuration can stand in one line.
+    pub(super) fn is_one_line(&self) -> bool {
+        self.lines.len() <= 1
     }
 
     /// A line, counted from 1, secrets starred out.

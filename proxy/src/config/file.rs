@@ -33,6 +33,7 @@ use super::syntax::{AdminAddress, Text, Time, TimeLimit, Workers};
 /// The configuration of Tidegate.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["listeners", "routes", "upstreams"]))]
 pub struct File {
     /// The port for operators: metrics, health, reload.
     pub admin: AdminFile,
@@ -43,12 +44,12 @@ pub struct File {
     #[schemars(example = &"30s")]
     pub drain_timeout: Text<Time>,
     /// The sockets that clients connect to.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub listeners: Vec<ListenerFile>,
     /// What holds for every route that does not say otherwise.
     pub defaults: DefaultsFile,
     /// Which requests go where. The first route that matches wins.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub routes: Vec<RouteFile>,
     /// The services behind the proxy, by name.
     pub upstreams: Named<UpstreamFile>,

@@ -3,7 +3,7 @@
 
 mod build;
 
-pub use build::{Reading, read};
+pub use build::{Broken, Reading, read};
 
 /// Where something stands in the text: line and column from 1, columns and length in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -52,6 +52,32 @@ pub fn secrets(node: &Node, schema: &Json, found: &mut Vec<Span>) {
     }
 }
 
+/// Whether what stands at these keys is secret itself.
+pub fn is_secret(keys: &[String], schema: &Json) -> bool {
+    let mut schema = schema;
+    for key in keys {
+        let below = if key.is_empty() { schema.get("items") } else { property(schema, key) };
+        match below {
+            Some(below) => schema = below,
+            None => return false,
+        }
+    }
+    let values = schema.get("additionalProperties").unwrap_or(schema);
+    schema.get("writeOnly").is_some() || values.get("writeOnly").is_some()
+}
+
+/// Whether there can be something secret below a key of the top level.
+pub fn holds_secrets(key: &str, schema: &Json) -> bool {
+    fn any(schema: &Json) -> bool {
+        match schema {
+            Json::Object(object) => object.contains_key("writeOnly") || object.values().any(any),
+            Json::Array(items) => items.iter().any(any),
+            _ => false,
+        }
+    }
+    property(schema, key).is_some_and(any)
+}
+
 /// What a message calls a value.
 fn kind(node: &Node) -> &'static str {
     match node.value {
@@ -139,17 +165,23 @@ impl Walk<'_> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut json = serde_json::Map::new();
         let mut pruned = false;
+        let mut guessed: Vec<String> = Vec::new();
         let names = schema.get("propertyNames").and_then(|names| names.get("format")).and_then(Json::as_str);
         for entry in node.entries() {
             let path = tree::join(&node.path, &entry.key);
-            let sound = match property(schema, &entry.key) {
-                None => {
-                    self.unknown(entry, path, schema);
-                    None
-                }
+            let (key, sound) = match property(schema, &entry.key) {
+                None => match self.unknown(entry, path, schema).filter(|meant| node.entry(meant).is_none()) {
+                    Some(meant) => {
+                        let sound = self.guess(&entry.node, schema, &meant, entry.key_span);
+                        guessed.push(meant.clone());
+                        (meant, sound)
+                    }
+                    None => (entry.key.clone(), None),
+                },
                 Some(schema) => {
                     let named = names.is_none_or(|format| self.named(entry, path, format));
-                    self.value(&entry.node, schema, entry.key_span).filter(|_| named)
+                    let sound = self.value(&entry.node, schema, entry.key_span).filter(|_| named);
+                    (entry.key.clone(), sound)
                 }
             };
             let Some(Sound { node, json: value }) = sound else {
@@ -157,12 +189,12 @@ impl Walk<'_> {
                 continue;
             };
             pruned |= node.pruned;
-            json.insert(entry.key.clone(), value);
-            entries.push(Entry { node, ..entry.clone() });
+            json.insert(key.clone(), value);
+            entries.push(Entry { key, key_span: entry.key_span, node });
         }
         let mut usable = true;
         for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
-            if node.entry(required).is_none() {
+            if node.entry(required).is_none() && !guessed.iter().any(|meant| meant == required) {
                 let place = if node.entries().is_empty() { mark } else { node.mark() };
                 self.error(place, node, format!("missing key `{required}`"), hint(schema, required));
             }
@@ -186,20 +218,30 @@ impl Walk<'_> {
         Some(Sound { node, json: Json::Array(values) })
     }
 
-    fn unknown(&mut self, entry: &Entry, path: String, schema: &Json) {
+    /// Reports an unknown key, and gives the known one that was probably meant.
+    fn unknown(&mut self, entry: &Entry, path: String, schema: &Json) -> Option<String> {
         let known: Vec<&str> = schema
             .get("properties")
             .and_then(Json::as_object)
             .map(|properties| properties.keys().map(String::as_str).collect())
             .unwrap_or_default();
-        let help = if entry.key == "<<" {
-            Some("merge keys are not taken; an alias can stand for a whole value".to_owned())
-        } else {
-            closest(&entry.key, &known).or_else(|| Some(format!("allowed: {}", list(&known))))
+        let meant = nearest(&entry.key, &known);
+        let help = match meant {
+            _ if entry.key == "<<" => "merge keys are not taken; an alias can stand for a whole value".to_owned(),
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("allowed: {}", list(&known)),
         };
-        let mut fault = Diagnostic::error(entry.key_span, path, format!("unknown key `{}`", shorten(&entry.key)));
-        fault.help = help;
-        self.faults.push(fault);
+        let message = format!("unknown key `{}`", shorten(&entry.key));
+        self.faults.push(Diagnostic::error(entry.key_span, path, message).help(help));
+        meant.map(str::to_owned)
+    }
+
+    /// Takes the value of a misspelt key for that of the key that was meant, so that what comes after it can be checked;
+    /// where that does not fit it was not meant.
+    fn guess(&mut self, node: &Node, schema: &Json, meant: &str, mark: Span) -> Option<Sound> {
+        let mut faults = Vec::new();
+        let sound = Walk { faults: &mut faults }.value(node, property(schema, meant)?, mark);
+        sound.filter(|_| faults.is_empty())
     }
 
     /// Judges the key of a map whose keys are names.
@@ -258,11 +300,14 @@ fn hint(schema: &Json, key: &str) -> Option<String> {
 
 /// "did you mean", where something is near enough.
 pub fn closest(word: &str, known: &[&str]) -> Option<String> {
-    let score = |known: &str| {
-        strsim::jaro_winkler(&word.to_lowercase().replace('-', "_"), &known.to_lowercase().replace('-', "_"))
-    };
+    nearest(word, known).map(|meant| format!("did you mean `{meant}`?"))
+}
+
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    let score = |known: &str| strsim::jaro_winkler(&plain(word), &plain(known));
     let best = known.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    (score(best) >= 0.8).then(|| format!("did you mean `{best}`?"))
+    (score(best) >= 0.8).then_some(best)
 }
 
 /// "`a`, `b`, `c`".

@@ -32,7 +32,9 @@ impl Names {
     }
 
     pub(super) fn declare(&mut self, name: String) {
-        self.declared.push(name);
+        if !self.declared.contains(&name) {
+            self.declared.push(name);
+        }
     }
 
     /// The index of a thing; a name that is not declared is an error at `at`.

@@ -98,11 +98,12 @@ impl Syntax for Uri {
         let wanted = "write a URL with a host, as `http://tempo:4317`";
         let uri: Self = text.parse().map_err(|_| wanted.to_owned())?;
         let Some(authority) = uri.authority() else {
-            return Err(format!("did you mean `http://{text}`?"));
+            return Err(wanted.to_owned());
         };
         match uri.scheme_str() {
             Some("http" | "https") => {}
-            Some(_) | None => return Err("the scheme must be `http` or `https`".to_owned()),
+            Some(_) => return Err("the scheme must be `http` or `https`".to_owned()),
+            None => return Err(format!("did you mean `http://{text}`?")),
         }
         if authority.as_str().contains('@') {
             return Err("a URL with a password is not taken; use `headers`".to_owned());

@@ -20,8 +20,16 @@ const MAX_NODES: usize = 100_000;
 pub struct Reading {
     pub root: Node,
     pub faults: Vec<Diagnostic>,
-    /// The text could be read to its end.
-    pub complete: bool,
+    /// Where reading had to end before the end of the text.
+    pub broken: Option<Broken>,
+}
+
+/// Where reading had to end.
+pub struct Broken {
+    /// The last that could be read.
+    pub last: Span,
+    /// The keys that were open, outermost first; empty for the elements of a list.
+    pub keys: Vec<String>,
 }
 
 /// Reads a text; `environment` gives the values of variables.
@@ -32,11 +40,11 @@ pub fn read(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Reading
     } else {
         builder.events(text)
     };
-    let complete = outcome.is_ok();
+    let broken = outcome.is_err().then(|| Broken { last: builder.last, keys: builder.keys() });
     builder.faults.extend(outcome.err());
     let mut root = builder.finish();
     root.name(String::new());
-    Reading { root, faults: builder.faults, complete }
+    Reading { root, faults: builder.faults, broken }
 }
 
 struct Builder<'a> {
@@ -46,6 +54,7 @@ struct Builder<'a> {
     /// Finished anchors with the number of nodes below them.
     anchors: HashMap<usize, (Node, usize)>,
     root: Option<Node>,
+    last: Span,
     nodes: usize,
     faults: Vec<Diagnostic>,
 }
@@ -72,7 +81,15 @@ enum Content {
 
 impl<'a> Builder<'a> {
     fn new(environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { environment, open: Vec::new(), anchors: HashMap::new(), root: None, nodes: 0, faults: Vec::new() }
+        Self {
+            environment,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            last: Span::default(),
+            nodes: 0,
+            faults: Vec::new(),
+        }
     }
 
     /// Takes the text in; the error is the one that makes it impossible to go on.
@@ -81,8 +98,9 @@ impl<'a> Builder<'a> {
         let mut parser = Parser::new_from_str(text);
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
-            let (event, marks) = event.map_err(|fault| syntax(&fault))?;
+            let (event, marks) = event.map_err(|fault| syntax(&fault, text))?;
             let span = span(&marks);
+            self.last = span;
             match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
@@ -256,6 +274,16 @@ impl<'a> Builder<'a> {
         Diagnostic::error(span, self.path(), format!("nested more than {MAX_DEPTH} levels deep"))
     }
 
+    /// The keys that are open, outermost first; empty for the elements of a list.
+    fn keys(&self) -> Vec<String> {
+        let key = |frame: &Frame| match &frame.content {
+            Content::List(_) => Some(String::new()),
+            Content::Map { pending: Some(Some((key, _))), .. } => Some(key.clone()),
+            Content::Map { .. } => None,
+        };
+        self.open.iter().filter_map(key).collect()
+    }
+
     /// The path of what comes next.
     fn path(&self) -> String {
         let mut path = String::new();
@@ -279,9 +307,15 @@ fn span(marks: &Marks) -> Span {
     Span { line: marks.start.line(), column: marks.start.col() + 1, length: length.max(1) }
 }
 
-fn syntax(fault: &ScanError) -> Diagnostic {
+fn syntax(fault: &ScanError, text: &str) -> Diagnostic {
     let mark = fault.marker();
-    let span = Span { line: mark.line(), column: mark.col() + 1, length: 1 };
+    let mut span = Span { line: mark.line(), column: mark.col() + 1, length: 1 };
+    // What is missing at the end of the text is missing after its last word.
+    if let Some((last, line)) = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).last()
+        && span.line > last + 1
+    {
+        span = Span { line: last + 1, column: line.trim_end().chars().count() + 1, length: 1 };
+    }
     Diagnostic::error(span, "", format!("not valid YAML: {}", fault.info()))
 }
 

@@ -123,7 +123,7 @@ fn bounded(json: Json, number: f64, schema: &Json, shown: &str) -> Result<Json, 
     let limit = |key: &str| schema.get(key).and_then(Json::as_f64);
     let low = limit("minimum").is_none_or(|least| number >= least);
     let high = limit("maximum").is_none_or(|most| number <= most);
-    if low && high { Ok(json) } else { fault(format!("number{shown} is out of range"), bounds(schema)) }
+    if low && high { Ok(json) } else { fault(format!("{} is out of range", shown.trim_start()), bounds(schema)) }
 }
 
 fn bounds(schema: &Json) -> String {
