@@ -1,6 +1,9 @@
 //! Which endpoint gets the next request; one worker's view, so nothing is shared.
 //! It does not know whether an endpoint works.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 
