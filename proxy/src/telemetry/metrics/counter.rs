@@ -72,8 +72,14 @@ impl Counter {
         true
     }
 
-    /// Raises the counter to a total that is counted elsewhere; a lower total changes nothing. Not to be mixed with adding.
-    pub(super) fn raise_to(&self, total: f64) {
+    /// Raises the counter to a total that is counted elsewhere; a lower total changes nothing. Not to be mixed with adding,
+    /// and only through the shared shard, since the metric is the sum over the shards.
+    pub fn raise_to(&self, total: u64) {
+        self.cell.whole.fetch_max(total, Relaxed);
+    }
+
+    /// The same for a total that need not be whole; not to be mixed with [`Counter::raise_to`].
+    pub(super) fn raise_to_f64(&self, total: f64) {
         // The bits of floats that are not negative are ordered like the floats.
         if total.is_finite() && total >= 0.0 {
             self.cell.fraction.fetch_max(total.to_bits(), Relaxed);

@@ -67,7 +67,7 @@ impl Process {
         let Some((_, rest)) = stat.rsplit_once(')') else { return };
         let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<f64>().ok();
         if let (Some(user), Some(system)) = (field(14), field(15)) {
-            self.cpu.raise_to((user + system) / TICKS);
+            self.cpu.raise_to_f64((user + system) / TICKS);
         }
         if let (Some(booted), Some(started)) = (boot_time(), field(22)) {
             self.start_time.set(booted + started / TICKS);

@@ -245,6 +245,22 @@ fn amounts_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_total_that_is_counted_elsewhere_never_goes_down() {
+    let registry = Registry::new();
+    let family = registry.define(Definition::counter("c", "", "C.", &[])).unwrap();
+    let counter = registry.shared().counter(&family, &[]);
+    let total = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(5));
+    let elsewhere = total.clone();
+    registry.before_gather(move || counter.raise_to(elsewhere.load(Ordering::Relaxed)));
+    let read = || registry.gather().value("c", &[]).unwrap().as_f64();
+    assert_eq!(read(), 5.0);
+    total.store(9, Ordering::Relaxed);
+    assert_eq!(read(), 9.0);
+    total.store(1, Ordering::Relaxed);
+    assert_eq!(read(), 9.0);
+}
+
+#[test]
 fn another_shape_under_the_same_name_names_both() {
     let registry = Registry::new();
     registry.define(Definition::counter("checkout.requests", "{request}", "Requests.", &["tenant"])).unwrap();

@@ -19,9 +19,9 @@ metrics! {
         calls: Counter "tidegate.plugin.calls", "{call}", {
             "plugin": PLUGIN,
             "hook": HOOK_NAME,
-            "outcome": "`ok`, `reply`, `failed`, `trap`, `deadline`, `refused`, `unavailable`",
+            "outcome": "`ok`, `reply`, `pending`, `failed`, `trap`, `deadline`, `unavailable`",
         };
-        /// Time that a plugin's hook took.
+        /// Time that a plugin's hook took; one call in 16 is timed.
         hook_duration: Histogram "tidegate.plugin.hook.duration", "s" [HOOK], { "plugin": PLUGIN, "hook": HOOK_NAME };
         /// Linear memory of a plugin's instances, all workers together.
         memory: Gauge "tidegate.plugin.memory", "By", { "plugin": PLUGIN };
@@ -30,8 +30,8 @@ metrics! {
         /// Effects of a plugin that were dropped.
         dropped: Counter "tidegate.plugin.dropped", "{effect}", {
             "plugin": PLUGIN,
-            "effect": "`series`, `metric`, `log_field`, `log_line`, `span`, `attribute`, `event`, `header`, `reply`",
-            "reason": "`budget`, `invalid`, `stage`, `denied`, `conflict`",
+            "effect": "`series`, `metric`, `log_field`, `log_line`, `span`, `attribute`, `event`, `header`, `correlation`, `reply`",
+            "reason": "`budget`, `invalid`, `reserved`",
         };
         /// State of a plugin: 1 running, 0.5 in quarantine, 0 not loaded.
         state: Gauge "tidegate.plugin.state", "", { "plugin": PLUGIN };
