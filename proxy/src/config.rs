@@ -4,6 +4,7 @@
 pub mod watch;
 mod check;
 mod validate;
+pub mod reference;
 pub mod schema;
 pub mod file;
 pub mod syntax;

@@ -52,7 +52,7 @@ const MOST: u32 = 1_000_000_000;
 
 impl Syntax for Time {
     const FORMAT: &'static str = "duration";
-    const ALLOWED: &'static str = "a number and `ms`, `s`, `m` or `h`, as `100ms` or `10m`";
+    const ALLOWED: &'static str = "a duration, as `100ms` or `10m`";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split(text);
@@ -82,8 +82,7 @@ impl Syntax for Time {
 
 impl Syntax for Size {
     const FORMAT: &'static str = "size";
-    const ALLOWED: &'static str =
-        "a number and `B`, `KB`, `MB`, `GB` (1000s) or `KiB`, `MiB`, `GiB` (1024s), as `32KiB`";
+    const ALLOWED: &'static str = "a size, as `32KiB` or `64KB`";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split(text);
@@ -122,7 +121,7 @@ impl Size {
 
 impl Syntax for Rate {
     const FORMAT: &'static str = "rate";
-    const ALLOWED: &'static str = "a number and `/s`, `/m` or `/h`, as `100/s`";
+    const ALLOWED: &'static str = "a rate, as `100/s` or `10/m`";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split(text);
