@@ -56,9 +56,14 @@ impl Snapshot {
         Self { started, taken: SystemTime::now(), families: measured }
     }
 
+    /// The series of a metric, by its OTLP name; `None` where it has none yet.
+    pub fn family(&self, name: &str) -> Option<&Measured> {
+        self.families.iter().find(|measured| measured.family.definition().name == name)
+    }
+
     /// The value of one series, by the OTLP name and pairs of OTLP label and value in any order; for tests and the live page.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Value> {
-        let measured = self.families.iter().find(|measured| measured.family.definition().name == name)?;
+        let measured = self.family(name)?;
         let names = &measured.family.definition().labels;
         let point = measured.points.iter().find(|point| {
             let mut pairs = names.iter().map(String::as_str).zip(point.labels.iter().map(|value| &**value));

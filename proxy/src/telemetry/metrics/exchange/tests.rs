@@ -33,8 +33,7 @@ fn route(registry: &Registry) -> (Catalogue, RouteMetrics) {
 
 fn count(registry: &Registry, name: &str) -> Vec<(Vec<String>, f64)> {
     let snapshot = registry.gather();
-    let measured = snapshot.families.iter().find(|measured| measured.family.definition().name == name);
-    let points = measured.map(|measured| measured.points.as_slice()).unwrap_or_default();
+    let points = snapshot.family(name).map(|measured| measured.points.as_slice()).unwrap_or_default();
     points.iter().map(|point| (point.labels.iter().map(ToString::to_string).collect(), point.value.as_f64())).collect()
 }
 
