@@ -1,6 +1,9 @@
 //! The one body type: empty, whole, or streaming from a peer, and optionally watched and timed.
 //! It does not know what its watcher does, nor where the bytes go.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};

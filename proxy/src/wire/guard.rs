@@ -4,6 +4,8 @@
 mod framing;
 mod handle;
 pub mod head;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;
@@ -181,7 +183,9 @@ impl<IO: AsyncRead + Unpin> Guard<IO> {
             let found = if undecided { Ok(None) } else { scan.advance(&self.buffer, &self.limits) };
             let checked = match found {
                 Ok(None) => {
-                    match self.poll_fill(cx) {
+                    let read = self.poll_fill(cx);
+                    self.handle.set_mid_head(!self.buffer.is_empty());
+                    match read {
                         Poll::Ready(read) => {
                             if read? == 0 {
                                 self.state = State::Ended;
@@ -201,6 +205,7 @@ impl<IO: AsyncRead + Unpin> Guard<IO> {
                 Err(reason) => Err(reason),
             };
             self.line_skipped = false;
+            self.handle.set_mid_head(false);
             match checked {
                 Ok((left, head)) => {
                     let body = Framing::new(head.body, &self.limits);
@@ -340,7 +345,11 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
                     return Poll::Ready(Ok(()));
                 }
                 State::Body(_) => {
-                    ready!(this.poll_body(cx, out))?;
+                    // With an error hyper would throw away the head that came along; it reads the error next time.
+                    let failed = ready!(this.poll_body(cx, out));
+                    if failed.is_err() && !written {
+                        return Poll::Ready(failed);
+                    }
                     if out.remaining() == 0 {
                         return Poll::Ready(Ok(()));
                     }

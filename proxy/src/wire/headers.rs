@@ -3,6 +3,8 @@
 
 pub mod client;
 pub mod forwarded;
+#[cfg(test)]
+mod tests;
 
 use http::header::{
     CONNECTION, Entry, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,

@@ -1,6 +1,9 @@
 //! From a reason, or a plugin's local reply, to a response: the only place where errors become answers.
 //! It does not know how the reason came about.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -4,6 +4,9 @@
 //! Upgrades to anything else are not offered: the fields that ask for one are removed with the other hop-by-hop fields,
 //! and the request goes on as plain HTTP, as RFC 9110 (7.8) allows.
 
+#[cfg(test)]
+mod tests;
+
 use http::header::{
     CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };

@@ -31,6 +31,8 @@ struct Shared {
     /// Requests handed to hyper whose exchange is not over.
     in_flight: Cell<usize>,
     idle_since: Cell<Instant>,
+    /// Whether a part of a head has arrived.
+    mid_head: Cell<bool>,
     held: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -44,6 +46,7 @@ impl Handle {
             fault: Cell::new(None),
             in_flight: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
+            mid_head: Cell::new(false),
             held: Cell::new(false),
             waker: RefCell::default(),
         }))
@@ -75,6 +78,15 @@ impl Handle {
     pub(in crate::wire) fn exchange_over(&self) {
         self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
         self.0.idle_since.set(Instant::now());
+    }
+
+    /// Whether a client is in the middle of a head: closing now would lose a request that it believes to have sent.
+    pub(in crate::wire) fn is_mid_head(&self) -> bool {
+        self.0.mid_head.get()
+    }
+
+    pub(super) fn set_mid_head(&self, mid_head: bool) {
+        self.0.mid_head.set(mid_head);
     }
 
     pub(super) fn hand_over(&self, verdict: Result<HeadFacts, Reason>) {

@@ -1,6 +1,9 @@
 //! The strict check of a request's head, as pure functions over its bytes.
 //! It knows no connection and decides no answer.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::net::Ipv6Addr;
 
 use memchr::memchr;
@@ -40,6 +43,9 @@ const MAX_TARGET: usize = 65_000;
 /// No registered method comes near.
 const MAX_METHOD: usize = 32;
 
+/// Longer field names are an attack, and hyper would refuse them in its own way.
+const MAX_NAME: usize = 1024;
+
 const TOKEN: u8 = 1;
 const TARGET: u8 = 2;
 const VALUE: u8 = 4;
@@ -63,7 +69,7 @@ const fn classes() -> [u8; 256] {
             table[at] |= TOKEN;
         }
         // Visible ASCII but `#`, and what no client sends unescaped.
-        if byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'\\' | b'^' | b'`') {
+        if byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`') {
             table[at] |= TARGET;
         }
         // RFC 9110, 5.5: visible ASCII, obs-text, space and tab
@@ -259,7 +265,7 @@ impl<'a> Fields<'a> {
         // A line that begins with a space (obs-fold) has no token before its colon, nor has `Name :`.
         let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
         let value = value.strip_prefix(b":")?;
-        if !is_token(name) || !is_value(value) {
+        if !is_token(name) || name.len() > MAX_NAME || !is_value(value) {
             return None;
         }
         // Only the lengths of the names that matter are looked at further.

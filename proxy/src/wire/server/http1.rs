@@ -58,13 +58,20 @@ where
     let mut connection = builder(&settings).serve_connection(TokioIo::new(guard), answer);
     let ended = {
         let mut draining = pin!(super::drained(&mut drain));
-        let mut told = false;
+        let (mut leaving, mut told) = (false, false);
         poll_fn(|cx| {
-            if !told && draining.as_mut().poll(cx).is_ready() {
+            leaving = leaving || draining.as_mut().poll(cx).is_ready();
+            loop {
+                if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                    return Poll::Ready(ended);
+                }
+                // A head that is half here is still answered.
+                if !leaving || told || handle.is_mid_head() {
+                    return Poll::Pending;
+                }
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            Pin::new(&mut connection).poll(cx)
         })
         .await
     };

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONNECTION;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -118,8 +119,8 @@ async fn answer<S: Service>(
     let body = Body::client(incoming).idle_timeout(settings.idle_timeout, Reason::BodyTimeout);
     let request = Request::from_parts(parts, body);
     let mut response = service.call(Call { request, verdict, upgrade: None }).await;
-    // Fields of a connection have no place here; replies of our own may carry `connection: close`.
-    crate::wire::headers::strip_response(response.headers_mut());
+    // Replies of our own may carry `connection: close`, which has no place here.
+    response.headers_mut().remove(CONNECTION);
     Ok(response.map(|body| Answer { body, token }))
 }
 
