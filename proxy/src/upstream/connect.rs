@@ -27,6 +27,9 @@ use super::resolve::Resolver;
 use crate::error::Reason;
 use crate::wire::local_exec::LocalExec;
 
+/// Bytes of a response that an HTTP/1 connection reads ahead at most, and thus what a slow client makes us hold, and how large a
+/// response's head may be.
+const READ_BUFFER: usize = 128 * 1024;
 /// Bytes of a response that may be on their way for one stream and for a whole connection, over HTTP/2. A stream's window bounds what a
 /// slow client makes us hold.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -53,7 +56,7 @@ pub(super) async fn connect<B>(
 ) -> Result<Opened<B>, Reason>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
 {
     let limit = cluster.config().timeouts.connect;
     timeout(limit, async {
@@ -99,14 +102,16 @@ async fn tcp(endpoint: &Endpoint, resolver: &Resolver, deadline: Instant) -> io:
 async fn speak<B, T>(protocol: Protocol, stream: T, open: &Rc<Cell<usize>>) -> Result<Opened<B>, Reason>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let failed = |error: hyper::Error| fault::of_exchange(&error).reason;
     let counted = Counted::new(open);
     match protocol {
         Protocol::Http1 => {
-            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+            let mut builder = http1::Builder::new();
+            builder.max_buf_size(READ_BUFFER);
+            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
             drop(tokio::task::spawn_local(async move {
                 // What goes wrong here is told to the request that it goes wrong for.
                 let _ = connection.with_upgrades().await;

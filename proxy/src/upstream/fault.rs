@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::error::Reason;
-use crate::wire::body::BodyError;
 
 /// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +14,10 @@ pub(super) struct Fault {
     pub died: bool,
 }
 
-/// Names what hyper says, before the head of an answer was there.
+/// Names what hyper says, before the head of an answer was there and while the request's body was sound.
 pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
     let died = Fault { reason: Reason::UpstreamClosed, died: true };
     let protocol = Fault { reason: Reason::UpstreamProtocol, died: false };
-    if error.is_user() {
-        // Reading the client's body failed; the body knows why.
-        let reason = find::<BodyError>(error).map_or(Reason::ClientClosed, |error| error.reason);
-        return Fault { reason, died: false };
-    }
     if error.is_parse() {
         return protocol;
     }
@@ -54,7 +48,7 @@ pub(super) fn of_connect(error: &io::Error) -> Reason {
     }
 }
 
-fn find<'a, E: StdError + 'static>(error: &'a hyper::Error) -> Option<&'a E> {
+fn find<E: StdError + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {

@@ -1,6 +1,7 @@
 //! The request's body on its way to the upstream, and the moment it was all handed over.
 //! It changes no byte.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,6 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+
+use crate::error::Reason;
+use crate::wire::body::BodyError;
 
 /// A request's body, which tells when its end was reached.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub struct Outgoing<B> {
 #[derive(Debug, Default)]
 pub struct Sent {
     done: Cell<bool>,
+    broken: Cell<Option<Reason>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -44,7 +49,11 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
+impl<B> Body for Outgoing<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: 'static,
+{
     type Data = Bytes;
     type Error = B::Error;
 
@@ -58,6 +67,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
             Poll::Ready(None | Some(Err(_))) => true,
             Poll::Pending => false,
         };
+        if let (Poll::Ready(Some(Err(error))), Some(sent)) = (&polled, &this.sent) {
+            let error: &dyn Any = error;
+            // Where the body does not say why, the client is gone.
+            let reason = error.downcast_ref::<BodyError>().map_or(Reason::ClientClosed, |error| error.reason);
+            sent.broken.set(Some(reason));
+        }
         if over && let Some(sent) = &this.sent {
             sent.set();
         }
@@ -96,6 +111,11 @@ impl Sent {
             None => *waker = Some(cx.waker().clone()),
         }
         false
+    }
+
+    /// Why the body broke, where it did: then whatever the connection says is only the consequence.
+    pub fn broken(&self) -> Option<Reason> {
+        self.broken.get()
     }
 
     fn set(&self) {

@@ -14,6 +14,7 @@ use super::cluster::{Cluster, Endpoint, Key};
 use super::config;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
+use crate::error::Reason;
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Family, Gauge, Shard};
 use crate::wire::body::Body;
@@ -56,6 +57,8 @@ pub(super) struct Slot<B> {
     shared: RefCell<Vec<Rc<Shared<B>>>>,
     /// Holds back requests while a connection that they can share is being made. Not on the way of a request that finds one.
     pub(super) dialing: tokio::sync::Mutex<()>,
+    /// When making such a connection last failed, and why.
+    pub(super) failed: Cell<Option<(Instant, Reason)>>,
     pub(super) in_flight: Cell<usize>,
     pub(super) open: Rc<Cell<usize>>,
     active_gauge: Gauge,
@@ -184,6 +187,7 @@ impl<B> Slot<B> {
             idle: RefCell::default(),
             shared: RefCell::default(),
             dialing: tokio::sync::Mutex::new(()),
+            failed: Cell::new(None),
             in_flight: Cell::new(0),
             open: Rc::default(),
         }

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::sleep;
 
 use super::cluster::Endpoint;
+use super::config::Protocol;
 use super::connect::{self, Opened};
 use super::fault::{self, Fault};
 use super::outgoing::{Outgoing, Sent};
@@ -70,7 +71,7 @@ struct Spare<B> {
 impl<B> Client<B>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
 {
     /// Sends the request to the endpoint that [`Client::pick`] picked.
     ///
@@ -85,18 +86,17 @@ where
             return Err(SendError { reason: Reason::NoEndpoint, retry: Retry::Never, reused: false });
         };
         let mut lease = Lease::new(&face.slot);
-        let started = Instant::now();
-        let reused = match self.carrier(face, address).await {
-            Ok((carrier, reused)) => {
+        let connect = match self.carrier(face, address).await {
+            Ok((carrier, connect)) => {
                 lease.carry(carrier);
-                reused
+                connect
             }
             Err(reason) => {
                 let retry = if self.faces.len() > 1 { Retry::Safe(Box::new(request)) } else { Retry::Never };
                 return Err(SendError { reason, retry, reused: false });
             }
         };
-        let connect = (!reused).then(|| started.elapsed());
+        let reused = connect.is_none();
         match self.exchange(&mut lease, request, reused).await {
             Ok(response) => Ok(Answer { response, lease, reused, connect }),
             Err((reason, retry)) => {
@@ -106,31 +106,41 @@ where
         }
     }
 
-    /// A connection, and whether it was there already.
-    async fn carrier(&self, face: &Face<B>, endpoint: &Endpoint) -> Result<(Carrier<B>, bool), Reason> {
+    /// A connection, and how long it took where it is a new one.
+    async fn carrier(&self, face: &Face<B>, endpoint: &Endpoint) -> Result<(Carrier<B>, Option<Duration>), Reason> {
         let slot = &face.slot;
-        if let Some(kept) = slot.take_idle() {
-            return Ok((Carrier::Http1(kept), true));
+        if self.cluster.config().protocol == Protocol::Http1 {
+            if let Some(kept) = slot.take_idle() {
+                return Ok((Carrier::Http1(kept), None));
+            }
+            return self.dial(face, endpoint).await;
         }
         if let Some(shared) = slot.share() {
-            return Ok((Carrier::Http2(shared), true));
+            return Ok((Carrier::Http2(shared), None));
         }
-        let dial = || connect::connect(&self.cluster, endpoint, &self.resolver, &slot.open);
-        if self.cluster.config().protocol == super::config::Protocol::Http1 {
-            return match dial().await? {
-                Opened::Http1(sender) => Ok((Carrier::Http1(Kept::new(sender)), false)),
-                Opened::Http2(sender, limit) => Ok((Carrier::Http2(slot.add(sender, limit)), false)),
-            };
-        }
+        let waiting = Instant::now();
         let _dialing = slot.dialing.lock().await;
-        // Whoever was first may have made room for us.
+        // Whoever was first may have made room for us, or failed for us: else a queue would wait for one timeout after the other.
         if let Some(shared) = slot.share() {
-            return Ok((Carrier::Http2(shared), true));
+            return Ok((Carrier::Http2(shared), None));
         }
-        match dial().await? {
-            Opened::Http1(sender) => Ok((Carrier::Http1(Kept::new(sender)), false)),
-            Opened::Http2(sender, limit) => Ok((Carrier::Http2(slot.add(sender, limit)), false)),
+        if let Some((_, reason)) = slot.failed.get().filter(|(at, _)| *at >= waiting) {
+            return Err(reason);
         }
+        let dialed = self.dial(face, endpoint).await;
+        if let Err(reason) = &dialed {
+            slot.failed.set(Some((Instant::now(), *reason)));
+        }
+        dialed
+    }
+
+    async fn dial(&self, face: &Face<B>, endpoint: &Endpoint) -> Result<(Carrier<B>, Option<Duration>), Reason> {
+        let started = Instant::now();
+        let carrier = match connect::connect(&self.cluster, endpoint, &self.resolver, &face.slot.open).await? {
+            Opened::Http1(sender) => Carrier::Http1(Kept::new(sender)),
+            Opened::Http2(sender, limit) => Carrier::Http2(face.slot.add(sender, limit)),
+        };
+        Ok((carrier, Some(started.elapsed())))
     }
 
     async fn exchange(
@@ -162,6 +172,7 @@ where
         };
         let request = Request::from_parts(head, body);
         let limit = self.cluster.config().timeouts.head;
+        let watched = sent.clone();
         let answered = match &mut lease.carrier {
             Carrier::None => return Err((Reason::Internal, Retry::Never)),
             Carrier::Http1(kept) => wait(kept.sender.try_send_request(request), sent, limit).await,
@@ -174,6 +185,9 @@ where
             Some(Ok(response)) => Ok(response),
             None => Err((Reason::UpstreamHeadTimeout, Retry::Never)),
             Some(Err(mut error)) => {
+                if let Some(reason) = watched.and_then(|sent| sent.broken()) {
+                    return Err((reason, Retry::Never));
+                }
                 let message = error.take_message();
                 let fault = fault::of_exchange(&error.into_error());
                 Err((fault.reason, spare.retry(fault, message)))

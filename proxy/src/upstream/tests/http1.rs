@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::origin::{Origin, Peer};
 use super::*;
+use crate::wire::body::BodyError;
 
 /// A request's body that the test feeds, piece by piece.
 #[derive(Debug)]
@@ -109,6 +110,7 @@ fn connections_too_old_or_idle_too_long_are_not_used_again() {
     });
 }
 
+/// <https://nvd.nist.gov/vuln/detail/CVE-2025-4366>: what is left of a body must not be taken for the next message.
 #[test]
 fn a_response_that_was_not_read_to_its_end_never_gives_its_connection_back() {
     run(async {
@@ -123,6 +125,7 @@ fn a_response_that_was_not_read_to_its_end_never_gives_its_connection_back() {
     });
 }
 
+/// <https://nvd.nist.gov/vuln/detail/CVE-2025-4366>, the other direction.
 #[test]
 fn a_request_that_was_not_sent_to_its_end_never_gives_its_connection_back() {
     run(async {
@@ -172,6 +175,40 @@ fn the_head_timeout_counts_from_the_end_of_the_request() {
         };
         let (answer, ()) = tokio::join!(client.send(0, request), feed);
         assert_eq!(answer.unwrap_err().reason, Reason::UpstreamHeadTimeout);
+    });
+}
+
+/// A request's body whose client breaks the rules after the first piece.
+#[derive(Debug)]
+struct Broken(bool);
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let begun = std::mem::replace(&mut self.0, true);
+        let error = BodyError { reason: Reason::MalformedBody };
+        Poll::Ready(Some(if begun { Err(error) } else { Ok(Frame::data(Bytes::from_static(b"piece"))) }))
+    }
+}
+
+#[test]
+fn a_request_body_that_breaks_is_blamed_on_the_client() {
+    run(async {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let origin = match protocol {
+                Protocol::Http1 => Origin::new(|_, mut peer: Peer| async move { peer.closed().await }).await,
+                Protocol::Http2 => http2::origin(100, &Rc::default()).await,
+            };
+            let bench = Bench::new();
+            let config = Upstream { protocol, ..upstream(&[&origin]) };
+            let cluster = Cluster::new(&config, None, &bench.registry, &bench.catalogue).unwrap();
+            let client = Pools::<Broken>::new(bench.registry.shard(), &bench.catalogue, 1).client(&Arc::new(cluster));
+            let request = Request::post("/body").header("host", "h").body(Broken(false)).unwrap();
+            let error = client.send(0, request).await.unwrap_err();
+            assert!(matches!((error.reason, &error.retry), (Reason::MalformedBody, Retry::Never)), "{error:?}");
+        }
     });
 }
 

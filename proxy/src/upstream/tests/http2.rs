@@ -23,6 +23,10 @@ async fn answer(request: Request<Incoming>, go: Rc<Notify>) -> Result<Response<B
     if request.uri().path() == "/wait" {
         go.notified().await;
     }
+    if request.uri().path() == "/body" {
+        let _ = request.into_body().collect().await;
+        return std::future::pending().await;
+    }
     let text = format!("{} {}", request.uri(), request.headers().contains_key("host"));
     Ok(Response::new(Body::full(text)))
 }
@@ -34,7 +38,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, streams: u
     let _ = connection.await;
 }
 
-async fn origin(streams: u32, go: &Rc<Notify>) -> Origin {
+pub(super) async fn origin(streams: u32, go: &Rc<Notify>) -> Origin {
     let go = Rc::clone(go);
     Origin::new(move |_, peer: Peer| serve(peer.into_stream(), streams, Rc::clone(&go))).await
 }
