@@ -12,9 +12,11 @@ use tokio::time::Instant;
 use super::{Call, Protocol, Service, Settings, serve};
 use crate::wire::body::Body;
 use crate::wire::config::HeadLimits;
+use crate::wire::local_exec::LocalExec;
 use crate::wire::reply::Problem;
 
-/// Answers with the method, the path and the body; grants upgrades below `/upgrade`.
+/// Answers with the method, the path and the body; grants upgrades at `/upgrade`, leaves the body at `/ignore` alone, and
+/// has more to say at `/endless` than anyone takes.
 struct Echo;
 
 impl Service for Echo {
@@ -34,6 +36,11 @@ impl Service for Echo {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 return response;
+            }
+            match parts.uri.path() {
+                "/ignore" => return Response::new(Body::full("ignored")),
+                "/endless" => return Response::new(Body::full(vec![b'x'; 4 * 1024 * 1024])),
+                _ => {}
             }
             match body.collect().await {
                 Ok(body) => {
@@ -106,6 +113,283 @@ fn answers_to_pipelined_requests_keep_their_order() {
         ["POST /1 abc", "POST /2 def", "malformed_head"].iter().map(|part| answer.find(part)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{answer}");
     assert!(!answer.contains("/4"), "{answer}");
+}
+
+/// Reads one answer of known length, its head and its body.
+async fn read_answer(client: &mut DuplexStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        let text = String::from_utf8(answer.clone()).unwrap();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+            if body.len() == length.parse::<usize>().unwrap() {
+                return text;
+            }
+        }
+        answer.push(client.read_u8().await.unwrap());
+    }
+}
+
+async fn read_to_end(mut client: DuplexStream) -> String {
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    String::from_utf8_lossy(&rest).into_owned()
+}
+
+const UPGRADE: &[u8] = b"GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+
+#[test]
+fn a_granted_upgrade_hands_over_the_connection_and_what_was_held_back() {
+    run(async {
+        let (mut client, _drain) = connect(Protocol::Detect, settings());
+        client.write_all(UPGRADE).await.unwrap();
+        client.write_all(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let answer = read_to_end(client).await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nearly:GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"), "{answer}");
+    });
+}
+
+#[test]
+fn behind_an_upgrade_that_was_not_granted_comes_the_next_request() {
+    let answer = answer_to(
+        b"GET /no HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n\
+          GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    let places: Vec<_> = ["GET /no", "GET /next"].iter().map(|part| answer.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{answer}");
+}
+
+#[test]
+fn an_upgrade_behind_a_pipelined_request_waits_its_turn() {
+    run(async {
+        let (mut client, _drain) = connect(Protocol::Http1, settings());
+        client.write_all(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        client.write_all(UPGRADE).await.unwrap();
+        client.write_all(b"raw").await.unwrap();
+        let answer = read_to_end(client).await;
+        assert!(answer.contains("GET /first") && answer.ends_with("early:raw"), "{answer}");
+    });
+}
+
+/// A body that was not read stayed in the connection and was taken for the next request
+/// (<https://nvd.nist.gov/vuln/detail/CVE-2025-4366>).
+#[test]
+fn cve_2025_4366_a_body_that_nobody_read_is_never_the_next_request() {
+    let smuggled = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+    for together in [true, false] {
+        let answer = run(async {
+            let (mut client, _drain) = connect(Protocol::Http1, settings());
+            let head = format!("POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", smuggled.len());
+            client.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = if together { String::new() } else { read_answer(&mut client).await };
+            // Where the connection was closed in between, writing fails.
+            let _ = client.write_all(smuggled).await;
+            let _ = client.write_all(b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+            answer.push_str(&read_to_end(client).await);
+            answer
+        });
+        assert!(answer.contains("ignored") && !answer.contains("smuggled"), "{answer}");
+    }
+}
+
+#[test]
+fn a_broken_body_is_answered_with_its_reason() {
+    for (body, reason) in [("3\r\nabcX", "malformed_body"), ("zz\r\n", "malformed_body")] {
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = answer_to(format!("{head}{body}").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(reason), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[test]
+fn a_bad_answer_to_head_has_no_body() {
+    let answer = answer_to(b"HEAD / HTTP/1.1\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn a_client_is_told_to_go_on_when_its_body_is_wanted() {
+    run(async {
+        let (mut client, _drain) = connect(Protocol::Http1, settings());
+        let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        assert!(read_answer(&mut client).await.starts_with("HTTP/1.1 100 Continue"));
+        client.write_all(b"abc").await.unwrap();
+        assert!(read_answer(&mut client).await.ends_with("POST / abc"));
+    });
+}
+
+fn impatient() -> Settings {
+    let brief = Duration::from_millis(50);
+    Settings { head: HeadLimits { timeout: brief, ..settings().head }, idle_timeout: brief }
+}
+
+#[test]
+fn who_says_nothing_is_closed_without_an_answer() {
+    for protocol in [Protocol::Detect, Protocol::Http1] {
+        run(async {
+            let (client, _drain) = connect(protocol, impatient());
+            assert_eq!(read_to_end(client).await, "");
+        });
+    }
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_answered() {
+    for protocol in [Protocol::Detect, Protocol::Http1] {
+        run(async {
+            let (mut client, _drain) = connect(protocol, impatient());
+            client.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+            let answer = read_to_end(client).await;
+            assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("head_timeout"), "{answer}");
+        });
+    }
+}
+
+#[test]
+fn a_connection_that_is_idle_is_closed_and_a_second_head_is_timed() {
+    run(async {
+        let (mut client, _drain) = connect(Protocol::Http1, impatient());
+        client.write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        read_answer(&mut client).await;
+        assert_eq!(read_to_end(client).await, "");
+
+        let (mut client, _drain) = connect(Protocol::Http1, impatient());
+        client.write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET").await.unwrap();
+        read_answer(&mut client).await;
+        assert!(read_to_end(client).await.starts_with("HTTP/1.1 408 "));
+    });
+}
+
+#[test]
+fn a_body_that_stops_is_answered() {
+    run(async {
+        let (mut client, _drain) = connect(Protocol::Http1, impatient());
+        client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na").await.unwrap();
+        let answer = read_to_end(client).await;
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_timeout"), "{answer}");
+    });
+}
+
+#[test]
+fn who_takes_nothing_of_an_answer_is_closed() {
+    run(async {
+        let (client, server) = tokio::io::duplex(1024);
+        let (_drain, draining) = watch::channel(false);
+        let (near, mut writer) = tokio::io::split(client);
+        writer.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let served = serve(server, Protocol::Http1, Instant::now(), Rc::new(Echo), impatient(), draining).await;
+        assert!(served.is_err());
+        drop(near);
+    });
+}
+
+#[test]
+fn draining_closes_what_is_idle_and_finishes_what_is_not() {
+    run(async {
+        let (mut idle, drain) = connect(Protocol::Http1, settings());
+        idle.write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        read_answer(&mut idle).await;
+        drain.send_replace(true);
+        assert_eq!(read_to_end(idle).await, "");
+
+        let (mut busy, drain) = connect(Protocol::Http1, settings());
+        busy.write_all(b"POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na").await.unwrap();
+        tokio::task::yield_now().await;
+        drain.send_replace(true);
+        tokio::task::yield_now().await;
+        busy.write_all(b"bc").await.unwrap();
+        let answer = read_to_end(busy).await;
+        assert!(answer.ends_with("POST /2 abc") && answer.contains("connection: close"), "{answer}");
+
+        let (mut midway, drain) = connect(Protocol::Http1, settings());
+        midway.write_all(b"GET /3 HTTP/1.1\r\nHo").await.unwrap();
+        tokio::task::yield_now().await;
+        drain.send_replace(true);
+        tokio::task::yield_now().await;
+        midway.write_all(b"st: x\r\n\r\n").await.unwrap();
+        let answer = read_to_end(midway).await;
+        assert!(answer.ends_with("GET /3 "), "{answer}");
+
+        let (silent, drain) = connect(Protocol::Detect, settings());
+        tokio::task::yield_now().await;
+        drain.send_replace(true);
+        assert_eq!(read_to_end(silent).await, "");
+    });
+}
+
+/// An HTTP/2 client, on a connection that `protocol` has to make out.
+async fn http2(
+    protocol: Protocol,
+    settings: Settings,
+) -> (hyper::client::conn::http2::SendRequest<Body>, tokio::task::JoinHandle<()>, watch::Sender<bool>) {
+    let (client, drain) = connect(protocol, settings);
+    let io = hyper_util::rt::TokioIo::new(client);
+    let (sender, connection) = hyper::client::conn::http2::handshake(LocalExec, io).await.unwrap();
+    let ended = tokio::task::spawn_local(async move {
+        let _ = connection.await;
+    });
+    (sender, ended, drain)
+}
+
+fn request(uri: &str, fields: &[(&'static str, &'static str)]) -> http::Request<Body> {
+    let mut request = http::Request::post(uri).body(Body::full("abc")).unwrap();
+    for &(name, value) in fields {
+        request.headers_mut().insert(name, http::HeaderValue::from_static(value));
+    }
+    request
+}
+
+#[test]
+fn http2_is_served_with_prior_knowledge_and_by_alpn() {
+    for protocol in [Protocol::Detect, Protocol::Http2] {
+        run(async {
+            let (mut sender, _ended, _drain) = http2(protocol, settings()).await;
+            let response = sender.send_request(request("http://x/a", &[])).await.unwrap();
+            assert_eq!(response.version(), http::Version::HTTP_2);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "POST http://x/a abc");
+        });
+    }
+}
+
+#[test]
+fn http2_requests_that_contradict_themselves_are_refused() {
+    run(async {
+        let (mut sender, _ended, _drain) = http2(Protocol::Http2, settings()).await;
+        let cases = [("http://x/", ("host", "y")), ("http://u@x/", ("accept", "a")), ("http://x/", ("host", "x/y"))];
+        for (uri, field) in cases {
+            let response = sender.send_request(request(uri, &[field])).await.unwrap();
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{uri} {field:?}");
+        }
+        let response = sender.send_request(request("http://x/", &[("host", "X")])).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    });
+}
+
+#[test]
+fn an_idle_or_draining_http2_connection_is_closed() {
+    run(async {
+        let (mut sender, ended, _drain) = http2(Protocol::Http2, impatient()).await;
+        sender.send_request(request("http://x/", &[])).await.unwrap();
+        ended.await.unwrap();
+
+        let (mut sender, ended, drain) = http2(Protocol::Http2, settings()).await;
+        sender.send_request(request("http://x/", &[])).await.unwrap();
+        drain.send_replace(true);
+        ended.await.unwrap();
+    });
+}
+
+#[test]
+fn an_http2_client_that_takes_nothing_is_closed() {
+    run(async {
+        let (mut sender, ended, _drain) = http2(Protocol::Http2, impatient()).await;
+        // The windows fill up, since the body is held and not read.
+        let _unread = sender.send_request(request("http://x/endless", &[])).await.unwrap();
+        ended.await.unwrap();
+    });
 }
 
 #[test]
