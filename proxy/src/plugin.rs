@@ -27,3 +27,6 @@ pub use engine::Engine;
 pub use error::LoadError;
 pub use instance::Instance;
 pub use load::{Loaded, Report};
+
+#[cfg(test)]
+mod tests;

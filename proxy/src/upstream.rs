@@ -10,7 +10,6 @@ pub mod breaker;
 pub mod balance;
 pub mod send;
 pub mod pools;
-pub mod slot;
 pub mod outgoing;
 pub mod connect;
 pub mod resolve;
@@ -22,11 +21,10 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use self::breaker::{Admission, Breaker, Permit, State};
+pub use self::breaker::{Admission, Breaker, Permit};
 pub use self::cluster::Cluster;
-pub use self::pools::{Client, Pools};
+pub use self::pools::{Client, Lease, Pools};
 pub use self::send::{Answer, Retry, SendError};
-pub use self::slot::Lease;
 
 /// Why an upstream cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]

@@ -36,6 +36,7 @@ struct Inner {
     life: u32,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one for each plugin and worker, and looked at in every call")]
 enum Running {
     Live(Live),
     /// There was a fault: a fresh instance is made from this at the next use. Series and counts live on in it.

@@ -262,7 +262,7 @@ fn define(registry: &Registry, definitions: &Definitions) -> Result<Vec<Family>,
 // === impl Identity ===
 
 impl Identity {
-    fn new(plugin: &Plugin) -> Self {
+    pub(super) fn new(plugin: &Plugin) -> Self {
         /// Tells the plugins of one record apart; that it wraps after 65,536 loads does no harm.
         static NEXT: AtomicU16 = AtomicU16::new(0);
         Self {

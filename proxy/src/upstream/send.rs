@@ -22,8 +22,7 @@ use super::config::Protocol;
 use super::connect::{self, Opened};
 use super::fault::{self, Fault};
 use super::outgoing::{Outgoing, Sent};
-use super::pools::{Client, Face};
-use super::slot::{Carrier, Kept, Lease};
+use super::pools::{Carrier, Client, Face, Kept, Lease};
 use crate::error::Reason;
 
 /// The head of an upstream's answer, its body still to come.

@@ -1,0 +1,153 @@
+//! What a call of a plugin's hook costs, in nanoseconds, with everything around it that a request pays: `cargo bench -p tidegate --bench hooks`.
+//! Guests are hand-written, so that the figures are the host's; it knows no SDK.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement stops when something is wrong, and prints")]
+
+use std::hint::black_box;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use tidegate::plugin::config::{Budget, OnFailure, Plugin, Source};
+use tidegate::plugin::contract::Scope;
+use tidegate::plugin::{Engine, Instance, Loaded};
+use tidegate::telemetry::metrics::Registry;
+use tidegate::telemetry::record::{Correlation, ListenerScope, Record, RequestHead, SpanDetail};
+use tidegate::telemetry::trace_context::{SpanId, TraceContext};
+use tidegate_abi::Hook;
+
+const GUEST: &str = r#"(module
+    (import "tidegate_v1" "define_label_set" (func $label_set (param i32 i32) (result i32)))
+    (import "tidegate_v1" "define_metric" (func $metric (param i32 i32) (result i32)))
+    (import "tidegate_v1" "metric_add" (func $add (param i32 i32 f64) (result i32)))
+    (import "tidegate_v1" "header_read" (func $header (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "tidegate_v1" "text_read" (func $text (param i32 i32 i32) (result i32)))
+    (import "tidegate_v1" "log_field_text" (func $field (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "tidegate_abi_version") (result i32) (i32.const 1))
+    (func (export "tidegate_configure") (result i32)
+        (drop (call $label_set (i32.const 64) (i32.const 32)))
+        (drop (call $metric (i32.const 128) (i32.const 32)))
+        (i32.const 0))
+    ;; An empty hook.
+    (func (export "tidegate_log") (param i32))
+    ;; A header and a counter.
+    (func (export "tidegate_request_head") (param i32) (result i32)
+        (drop (call $header (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 0) (i32.const 1024) (i32.const 256)))
+        (drop (call $add (i32.const 0) (i32.const 0) (f64.const 1)))
+        (i32.const 0))
+    ;; A header, a log field of its value, the path, and a counter.
+    (func (export "tidegate_response_head") (param i32) (result i32)
+        (local $length i32)
+        (local.set $length
+            (call $header (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 0) (i32.const 1024) (i32.const 256)))
+        (drop (call $field (i32.const 2) (i32.const 6) (i32.const 1024) (local.get $length)))
+        (drop (call $text (i32.const 3) (i32.const 2048) (i32.const 256)))
+        (drop (call $add (i32.const 0) (i32.const 1) (f64.const 1)))
+        (i32.const 0))
+    (data (i32.const 0) "x-tenant")
+    (data (i32.const 64) "\06\00\00\00tenant\02\00\00\00\04\00\00\00acme\02\00\00\00gx")
+    (data (i32.const 128) "\00\00\00\00\04\00\00\00hits\00\00\00\00\00\00\00\00\01\00\00\00\00\00\00\00\00\00\00\00"))"#;
+
+fn main() {
+    let engine = Engine::new().unwrap();
+    let bytes: &'static [u8] = wat::parse_str(GUEST).unwrap().leak();
+    BYTES.set(bytes).unwrap();
+    let plugin = Plugin {
+        name: "bench".into(),
+        source: Source::Builtin("bench".into()),
+        config: serde_json::Value::Null,
+        on_failure: OnFailure::Closed,
+        required: true,
+        budget: Budget { memory: 1 << 20, deadline: Duration::from_secs(1), series: 100, log_fields: 32, spans: 16 },
+    };
+    let registry = Registry::new();
+    let started = Instant::now();
+    let loaded = Loaded::load(&engine, &plugin, &registry, builtin).unwrap();
+    println!("load (compile, try out, define)      {:>9.1} us", started.elapsed().as_secs_f64() * 1e6);
+
+    let shard = registry.shard();
+    let instance = Instance::new(&loaded, &shard);
+    let slot = instance.open();
+    time("an instance: start and configure", 200, || drop(black_box(Instance::new(&loaded, &shard))));
+    for (name, hook) in [
+        ("empty hook", Hook::Log),
+        ("header, counter", Hook::RequestHead),
+        ("header, log field, path, counter", Hook::ResponseHead),
+    ] {
+        let mut scope = Some(scope());
+        time(name, 2_000_000, || {
+            let (mut back, outcome) = instance.call(hook, slot, scope.take().unwrap());
+            black_box(&outcome);
+            // A field that is there is replaced, which is not what a request does.
+            back.fields.clear();
+            scope = Some(back);
+        });
+    }
+    time("three hooks, a slot taken and given back", 500_000, {
+        let mut scope = Some(scope());
+        move || {
+            let slot = instance.open();
+            let mut given = scope.take().unwrap();
+            for hook in [Hook::RequestHead, Hook::ResponseHead, Hook::Log] {
+                given = instance.call(hook, slot, given).0;
+            }
+            instance.release(slot);
+            given.fields.clear();
+            scope = Some(given);
+        }
+    });
+}
+
+static BYTES: std::sync::OnceLock<&'static [u8]> = std::sync::OnceLock::new();
+
+fn builtin(_: &str) -> Option<&'static [u8]> {
+    BYTES.get().copied()
+}
+
+/// The best of five rounds: what the machine's other work adds is not the host's.
+fn time(name: &str, times: u32, mut call: impl FnMut()) {
+    let round = |call: &mut dyn FnMut()| {
+        let started = Instant::now();
+        (0..times).for_each(|_| call());
+        started.elapsed().as_secs_f64() / f64::from(times) * 1e9
+    };
+    let best = (0..5).map(|_| round(&mut call)).fold(f64::INFINITY, f64::min);
+    println!("{name:<40}{best:>7.1} ns");
+}
+
+fn scope() -> Scope {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [("host", "api.example.com"), ("accept", "*/*"), ("x-tenant", "acme"), ("user-agent", "bench")]
+    {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    Box::new(Record {
+        listener: Rc::new(ListenerScope { name: Arc::from("web") }),
+        route: None,
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        trace: TraceContext { trace_id: 1, span: SpanId(1), parent: None, sampled: false, state: None },
+        correlation: Correlation { id: "0198".into(), header: HeaderName::from_static("x-request-id") },
+        peer: "10.0.0.1:4711".parse().unwrap(),
+        trusted_peer: false,
+        client: "203.0.113.9".parse().unwrap(),
+        request: RequestHead {
+            uri: "/users/42".parse().unwrap(),
+            version: Version::HTTP_11,
+            host: "api.example.com".into(),
+            headers,
+            ..RequestHead::default()
+        },
+        response: None,
+        request_bytes: 0,
+        response_bytes: 0,
+        attempts: Vec::new(),
+        error: None,
+        limits: Vec::new(),
+        websocket: false,
+        fields: Vec::new(),
+        span: SpanDetail::default(),
+        spans: Vec::new(),
+    })
+}

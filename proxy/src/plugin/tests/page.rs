@@ -1,0 +1,96 @@
+//! `docs/abi.md` says what the host and the abi crate say.
+
+use std::collections::BTreeSet;
+
+use tidegate_abi::{Hook, Number, Text, Verdict, status};
+use wasmtime::{Linker, Store};
+
+use super::super::drops::Drops;
+use super::super::series::Series;
+use super::super::state::{Identity, State};
+use super::{PAGE, engine, load_raw, module, plugin};
+use crate::plugin::config::Source;
+
+/// A host function as the page has it.
+pub(super) struct Function {
+    pub name: &'static str,
+    pub parameters: Vec<&'static str>,
+    pub result: Option<&'static str>,
+}
+
+/// Every row of a table whose first two cells are a name and a signature, after the heading of host functions.
+pub(super) fn functions() -> Vec<Function> {
+    let (_, page) = PAGE.split_once("## Host functions").unwrap();
+    let row = |line: &'static str| {
+        let mut cells = line.strip_prefix("| `")?.split("` | `");
+        let (name, signature) = (cells.next()?, cells.next()?.split('`').next()?);
+        let (parameters, result) = signature.strip_prefix('(')?.split_once(')')?;
+        let parameters = parameters.split(", ").filter_map(|parameter| Some(parameter.split_once(": ")?.1)).collect();
+        Some(Function { name, parameters, result: result.strip_prefix(" -> ") })
+    };
+    page.lines().filter_map(row).collect()
+}
+
+fn names() -> BTreeSet<String> {
+    functions().iter().map(|function| function.name.to_owned()).collect()
+}
+
+#[test]
+fn the_page_the_crate_and_the_host_have_the_same_functions() {
+    let source = include_str!("../../../../sdk/abi/src/lib.rs");
+    let (_, imports) = source.split_once("pub mod imports").unwrap();
+    let declared = imports.lines().filter_map(|line| line.split_once(": &str = \"")?.1.split('"').next());
+    let declared: BTreeSet<String> = declared.map(str::to_owned).collect();
+    assert!(declared.len() > 20);
+    assert_eq!(names(), declared);
+
+    let mut linker = Linker::new(engine().wasm());
+    super::super::host::link(&mut linker).unwrap();
+    let identity = std::sync::Arc::new(Identity::new(&plugin(Source::Builtin("none".into()))));
+    let state = State::new(identity, Series::none(), Drops::new("guest".into(), None));
+    let mut store = Store::new(engine().wasm(), state);
+    let linked: Vec<_> =
+        linker.iter(&mut store).map(|(module, name, _)| (module.to_owned(), name.to_owned())).collect();
+    let native = linked.iter().filter(|(module, _)| module == tidegate_abi::MODULE).map(|(_, name)| name.clone());
+    assert_eq!(names(), native.collect());
+    let (_, wasi) = PAGE.split_once("## WASI").unwrap();
+    for (_, name) in linked.iter().filter(|(module, _)| module != tidegate_abi::MODULE) {
+        assert!(wasi.contains(&format!("`{name}`")), "`{name}` is not on the page");
+    }
+}
+
+#[test]
+fn a_module_that_imports_every_function_as_the_page_says_links() {
+    let loaded = load_raw(&module("")).unwrap();
+    assert!(loaded.report().unknown_imports.is_empty(), "{:?}", loaded.report());
+}
+
+#[test]
+fn the_page_has_every_hook_property_verdict_and_status() {
+    for hook in Hook::ALL {
+        assert!(PAGE.contains(&format!("| `{}` | `(", hook.export())), "{hook:?}");
+        assert!(PAGE.contains(&format!("| `{}` | ", hook.name())), "{hook:?}");
+    }
+    for text in Text::ALL {
+        assert!(PAGE.contains(&format!("| {} | `{text:?}` |", *text as i32)), "{text:?}");
+    }
+    for number in Number::ALL {
+        assert!(PAGE.contains(&format!("| {} | `{number:?}` |", *number as i32)), "{number:?}");
+    }
+    for verdict in [Verdict::Continue, Verdict::Pending, Verdict::Reply, Verdict::Fail] {
+        let name = format!("{verdict:?}").to_lowercase();
+        assert!(PAGE.contains(&format!("| {} | {name} |", verdict as i32)), "{name}");
+    }
+    for (number, name) in [
+        (status::OK, "ok"),
+        (status::ABSENT, "absent"),
+        (status::BUDGET, "budget"),
+        (status::INVALID, "invalid"),
+        (status::STAGE, "stage"),
+        (status::DENIED, "denied"),
+        (status::CONFLICT, "conflict"),
+    ] {
+        assert!(PAGE.contains(&format!("| {number} | {name} |")), "{name}");
+    }
+    assert!(PAGE.contains(&format!("must return {}", tidegate_abi::VERSION)));
+}
