@@ -13,6 +13,7 @@ mod environment;
 pub mod diagnostic;
 mod tree;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use model::Config;
 
 /// A configuration without an error.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Loaded {
     pub config: Config,
     /// What is probably not meant.
@@ -64,7 +65,9 @@ pub fn parse(text: &str, file_name: &str, environment: &dyn Fn(&str) -> Option<S
         let fault = faults.iter().filter_map(|fault| fault.span).max().unwrap_or_default();
         if validate::is_secret(&keys, schema) {
             source.hide_rest(last);
-        } else if source.is_one_line() || keys.first().is_none_or(|key| validate::holds_secrets(key, schema)) {
+        } else if source.mentions("headers", fault)
+            || keys.first().is_some_and(|key| validate::holds_secrets(key, schema))
+        {
             source.hide_rest(fault);
         }
         return Err(located(faults, &Arc::new(source)));
@@ -114,6 +117,13 @@ impl Loaded {
         let mut diagnostic = Diagnostic::error(span, node.path.clone(), message);
         diagnostic.locate(&self.source);
         diagnostic
+    }
+}
+
+/// Without the text, in which there may be secrets.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("config", &self.config).field("files", &self.files).finish_non_exhaustive()
     }
 }
 

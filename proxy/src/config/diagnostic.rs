@@ -34,7 +34,7 @@ pub enum Severity {
 }
 
 /// A configuration text and its name, with the places that no message may show.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Source {
     pub file: String,
     lines: Vec<String>,
@@ -139,9 +139,9 @@ impl Source {
         }
     }
 
-    /// All of a configuration can stand in one line.
-    pub(super) fn is_one_line(&self) -> bool {
-        self.lines.len() <= 1
+    /// Whether a word stands in the line of a place.
+    pub(super) fn mentions(&self, word: &str, at: Span) -> bool {
+        at.line.checked_sub(1).and_then(|line| self.lines.get(line)).is_some_and(|line| line.contains(word))
     }
 
     /// A line, counted from 1, secrets starred out.
@@ -150,6 +150,13 @@ impl Source {
         let Some(secrets) = self.secrets.get(&line) else { return Some(text.clone()) };
         let hidden = |column: usize| secrets.iter().any(|&(from, to)| (from..to).contains(&column));
         Some(text.chars().enumerate().map(|(i, c)| if hidden(i) && !c.is_whitespace() { '*' } else { c }).collect())
+    }
+}
+
+/// Only the name: there may be secrets in the text.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("file", &self.file).finish_non_exhaustive()
     }
 }
 

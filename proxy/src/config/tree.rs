@@ -1,5 +1,5 @@
 //! The configuration text as a tree in which every key and value knows where it stands.
-//! It knows YAML, but no key of ours and no type that a value should have.
+//! It knows YAML, but no key of ours and no type that a value should have. There may be secrets in it, so it has no `Debug`.
 
 mod build;
 
@@ -15,7 +15,7 @@ pub struct Span {
 }
 
 /// A value and its place.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
     /// `routes[0].upstream`; empty for the whole text.
     pub path: String,
@@ -25,7 +25,7 @@ pub struct Node {
     pub pruned: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Value {
     /// A key without a value, or `null`.
     Null,
@@ -37,7 +37,7 @@ pub enum Value {
 }
 
 /// A text that is not yet a number or a word: what it means is decided by the key it belongs to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Scalar {
     /// After substitution.
     pub text: String,
@@ -48,7 +48,7 @@ pub struct Scalar {
 }
 
 /// A key and its value.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Entry {
     pub key: String,
     pub key_span: Span,

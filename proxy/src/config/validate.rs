@@ -33,7 +33,8 @@ pub fn validate(root: &Node, schema: &Json, faults: &mut Vec<Diagnostic>) -> Sou
 /// The places of secret values, by the schema: for texts that are wrong, too.
 pub fn secrets(node: &Node, schema: &Json, found: &mut Vec<Span>) {
     if schema.get("writeOnly").is_some() {
-        found.push(node.span);
+        everything(node, found);
+        return;
     }
     match &node.value {
         Value::Null | Value::Broken | Value::Scalar(_) => {}
@@ -47,6 +48,21 @@ pub fn secrets(node: &Node, schema: &Json, found: &mut Vec<Span>) {
                 if let Some(schema) = property(schema, &entry.key) {
                     secrets(&entry.node, schema, found);
                 }
+            }
+        }
+    }
+}
+
+/// All that stands in a node, if it is not what it should be.
+fn everything(node: &Node, found: &mut Vec<Span>) {
+    found.push(node.span);
+    match &node.value {
+        Value::Null | Value::Broken | Value::Scalar(_) => {}
+        Value::List(items) => items.iter().for_each(|item| everything(item, found)),
+        Value::Map(entries) => {
+            for entry in entries {
+                found.push(entry.key_span);
+                everything(&entry.node, found);
             }
         }
     }

@@ -95,11 +95,17 @@ impl<'a> Builder<'a> {
     /// Takes the text in; the error is the one that makes it impossible to go on.
     fn events(&mut self, text: &str) -> Result<(), Diagnostic> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines: Vec<&str> = text.lines().collect();
         let mut parser = Parser::new_from_str(text);
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
-            let (event, marks) = event.map_err(|fault| syntax(&fault, text))?;
-            let span = span(&marks);
+            let (event, marks) = event.map_err(|fault| syntax(&fault, &lines))?;
+            let mut span = span(&marks);
+            if let Event::Scalar(_, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted, ..) = &event {
+                // The parser counts what follows the closing quote, too.
+                let line = span.line.checked_sub(1).and_then(|line| lines.get(line)).copied().unwrap_or_default();
+                span.length = quoted(line.chars().skip(span.column - 1)).unwrap_or(usize::MAX);
+            }
             self.last = span;
             match event {
                 Event::DocumentStart(_) => {
@@ -307,16 +313,39 @@ fn span(marks: &Marks) -> Span {
     Span { line: marks.start.line(), column: marks.start.col() + 1, length: length.max(1) }
 }
 
-fn syntax(fault: &ScanError, text: &str) -> Diagnostic {
+/// How many characters a quoted text has, quotes included, if it ends in this line.
+fn quoted(mut line: impl Iterator<Item = char>) -> Option<usize> {
+    let quote = line.next()?;
+    let mut length = 1;
+    let mut line = line.peekable();
+    while let Some(character) = line.next() {
+        length += 1;
+        match character {
+            '\\' if quote == '"' => length += usize::from(line.next().is_some()),
+            '\'' if quote == '\'' && line.next_if_eq(&'\'').is_some() => length += 1,
+            end if end == quote => return Some(length),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn syntax(fault: &ScanError, lines: &[&str]) -> Diagnostic {
     let mark = fault.marker();
     let mut span = Span { line: mark.line(), column: mark.col() + 1, length: 1 };
     // What is missing at the end of the text is missing after its last word.
-    if let Some((last, line)) = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).last()
+    if let Some((last, line)) = lines.iter().enumerate().rfind(|(_, line)| !line.trim().is_empty())
         && span.line > last + 1
     {
         span = Span { line: last + 1, column: line.trim_end().chars().count() + 1, length: 1 };
     }
-    Diagnostic::error(span, "", format!("not valid YAML: {}", fault.info()))
+    let diagnostic = Diagnostic::error(span, "", format!("not valid YAML: {}", fault.info()));
+    let line = span.line.checked_sub(1).and_then(|line| lines.get(line)).copied().unwrap_or_default();
+    let before: String = line.chars().take(span.column).collect();
+    if before.ends_with("${") || before.ends_with('$') {
+        return diagnostic.help("between brackets a variable stands in quotes: `\"${NAME}\"`");
+    }
+    diagnostic
 }
 
 fn depth(node: &Node) -> usize {
