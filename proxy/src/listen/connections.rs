@@ -60,7 +60,7 @@ mod tests {
     fn no_more_than_the_limit_are_admitted_and_places_come_back() {
         let limit = ConnectionLimit::new(NonZeroU32::new(2).unwrap());
         let first = limit.admit().unwrap();
-        let _second = limit.clone().admit().unwrap();
+        let _second = limit.admit().unwrap();
         assert!(limit.admit().is_none());
         drop(first);
         assert!(limit.admit().is_some());

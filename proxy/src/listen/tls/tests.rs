@@ -25,7 +25,7 @@ impl Files {
         path
     }
 
-    fn certificate(&self, file: &str, params: CertificateParams) -> (Certificate, CertificateDer<'static>) {
+    fn certificate(&self, file: &str, params: &CertificateParams) -> (Certificate, CertificateDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let made = params.self_signed(&key).unwrap();
         let certificate = self.write(&format!("{file}.pem"), &made.pem());
@@ -35,7 +35,7 @@ impl Files {
 
     fn for_names(&self, file: &str, names: &[&str]) -> (Certificate, CertificateDer<'static>) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.certificate(file, CertificateParams::new(names).unwrap())
+        self.certificate(file, &CertificateParams::new(names).unwrap())
     }
 }
 
@@ -109,7 +109,7 @@ fn errors_name_the_file_and_the_cause() {
         (broken, good.key.clone(), "broken.pem: not a PEM file: a section has no end"),
         (garbage, good.key.clone(), "garbage.pem: not a valid certificate"),
         (good.certificate.clone(), empty, "empty.pem: no private key in it"),
-        (good.certificate.clone(), other.key.clone(), "other.key is not the key of"),
+        (good.certificate, other.key, "other.key is not the key of"),
     ];
     for (certificate, key, expected) in cases {
         let error = server_config(&Tls { certificates: vec![Certificate { certificate, key }] }).unwrap_err();
@@ -124,7 +124,7 @@ fn an_expired_certificate_is_used_with_a_warning() {
     let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
     params.not_before = date_time_ymd(2019, 1, 1);
     params.not_after = date_time_ymd(2020, 1, 1);
-    let (expired, _) = files.certificate("expired", params);
+    let (expired, _) = files.certificate("expired", &params);
     let (good, _) = files.for_names("good", &["b.example"]);
     let loaded = server_config(&Tls { certificates: vec![good, expired] }).unwrap();
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);

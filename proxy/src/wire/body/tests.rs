@@ -45,7 +45,9 @@ async fn arriving(head: &str) -> (Body, tokio::io::DuplexStream) {
     let sender = RefCell::new(Some(sender));
     drop(tokio::task::spawn_local(async move {
         let service = hyper::service::service_fn(|request| {
-            drop(sender.borrow_mut().take().map(|sender| sender.send(request)));
+            if let Some(sender) = sender.borrow_mut().take() {
+                drop(sender.send(request));
+            }
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
         });
         let io = hyper_util::rt::TokioIo::new(server);

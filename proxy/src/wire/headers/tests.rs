@@ -108,7 +108,8 @@ fn what_a_trusted_proxy_says_is_kept_and_the_lists_grow() {
 #[test]
 fn the_client_is_the_right_most_that_is_not_trusted() {
     let trusted: Vec<Network> = ["10.0.0.0/8", "::1"].iter().map(|text| text.parse().unwrap()).collect();
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: &[Case<'_>] = &[
         ("203.0.113.9", &[("x-forwarded-for", "1.2.3.4")], "203.0.113.9"),
         ("10.0.0.1", &[], "10.0.0.1"),
         ("10.0.0.1", &[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.2")], "1.2.3.4"),

@@ -102,7 +102,9 @@ fn builder(settings: &Settings) -> Builder {
         // The guard keeps the time, for heads as for bodies and silence.
         .header_read_timeout(None)
         .half_close(false)
-        .pipeline_flush(true)
+        // Answers to pipelined requests could share a write, but hyper then holds a response without bound when the client
+        // is slower than the upstream, and copies every body.
+        .pipeline_flush(false)
         .max_buf_size(settings.head.max_size.saturating_add(1024).max(MIN_BUFFER));
     if settings.head.max_headers > HEADERS_ON_STACK {
         builder.max_headers(settings.head.max_headers);

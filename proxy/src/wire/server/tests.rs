@@ -21,7 +21,13 @@ struct Echo;
 
 impl Service for Echo {
     fn call(&self, call: Call) -> impl Future<Output = Response<Body>> + 'static {
-        async move {
+        Self::answer(call)
+    }
+}
+
+impl Echo {
+    async fn answer(call: Call) -> Response<Body> {
+        {
             let (parts, body) = call.request.into_parts();
             if let Err(reason) = call.verdict {
                 return Problem::new(reason, &parts.method).response();
@@ -39,6 +45,13 @@ impl Service for Echo {
             }
             match parts.uri.path() {
                 "/ignore" => return Response::new(Body::full("ignored")),
+                "/early" => {
+                    drop(tokio::task::spawn_local(async move {
+                        std::future::pending::<()>().await;
+                        drop(body);
+                    }));
+                    return Response::new(Body::full("early"));
+                }
                 "/endless" => return Response::new(Body::full(vec![b'x'; 4 * 1024 * 1024])),
                 _ => {}
             }
@@ -191,6 +204,26 @@ fn cve_2025_4366_a_body_that_nobody_read_is_never_the_next_request() {
         });
         assert!(answer.contains("ignored") && !answer.contains("smuggled"), "{answer}");
     }
+}
+
+#[test]
+fn an_answer_does_not_wait_for_a_body_that_is_not_read() {
+    run(async {
+        let (mut client, _drain) = connect(Protocol::Http1, settings());
+        client.write_all(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n").await.unwrap();
+        client.write_all(&[b'x'; 30_000]).await.unwrap();
+        assert!(read_answer(&mut client).await.ends_with("early"));
+    });
+}
+
+#[test]
+fn a_client_that_sends_more_than_anyone_reads_gets_its_answer() {
+    run(async {
+        let (mut client, _drain) = connect(Protocol::Http1, settings());
+        client.write_all(b"POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n").await.unwrap();
+        client.write_all(&[b'x'; 60_000]).await.unwrap();
+        assert!(read_answer(&mut client).await.ends_with("ignored"));
+    });
 }
 
 #[test]
