@@ -52,8 +52,8 @@ pub enum Retry<B = crate::wire::body::Body> {
     Never,
     /// The upstream has not acted on it, or acting twice is like acting once. Here it is, as it was given.
     ///
-    /// So it is when a kept connection turned out dead before the request was on it; when it died without an answer, the method is idempotent and there is no body;
-    /// and when no connection could be made and there is another endpoint to try.
+    /// So it is when a kept connection turned out dead before the request was on it; when it died without an answer, the
+    /// method is idempotent and there is no body; and when no connection could be made and there is another endpoint to try.
     Safe(Box<Request<B>>),
 }
 

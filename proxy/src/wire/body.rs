@@ -282,6 +282,11 @@ fn client_reason(error: &hyper::Error) -> Reason {
     Reason::ClientClosed
 }
 
+/// hyper has no question for a chunk that is none; it reports one as invalid input, and an early end as such.
 fn upstream_reason(error: &hyper::Error) -> Reason {
-    if error.is_parse() { Reason::UpstreamProtocol } else { Reason::UpstreamBodyIncomplete }
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let invalid = cause.is_some_and(|cause| {
+        matches!(cause.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
+    });
+    if error.is_parse() || invalid { Reason::UpstreamProtocol } else { Reason::UpstreamBodyIncomplete }
 }

@@ -369,6 +369,7 @@ fn a_body_that_ends_early_is_an_error_and_one_by_close_is_not() {
         for (answer, expected) in [
             ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", Err(Reason::UpstreamBodyIncomplete)),
             ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n", Err(Reason::UpstreamBodyIncomplete)),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", Err(Reason::UpstreamProtocol)),
             ("HTTP/1.1 200 OK\r\n\r\nwhole", Ok("whole")),
         ] {
             let origin = Origin::new(move |_, mut peer: Peer| async move {
