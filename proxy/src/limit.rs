@@ -133,10 +133,3 @@ fn decide<C: Clock>(clock: &C, checked: Result<(), NotUntil<C::Instant>>) -> Dec
         Err(not_until) => Decision::Limited { retry_after: not_until.wait_time_from(clock.now()) },
     }
 }
-
-/// The value of `Retry-After`: whole seconds, rounded up, at least one.
-///
-/// <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
-pub fn retry_after_seconds(retry_after: Duration) -> u64 {
-    retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0)).max(1)
-}

@@ -12,7 +12,7 @@ use governor::clock::FakeRelativeClock;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::config::{Key, Limit};
-use super::{Decision, Limiter, Subject, retry_after_seconds};
+use super::{Decision, Limiter, Subject};
 
 const BY_ADDRESS: Key = Key::ClientAddress { ipv6_prefix: 64 };
 
@@ -45,13 +45,6 @@ fn a_burst_passes_then_the_rate_and_the_wait_is_told() {
     clock.advance(Duration::from_millis(250));
     assert!(passes(&limiter, "10.0.0.2"));
     assert!(!passes(&limiter, "10.0.0.2"));
-}
-
-#[test]
-fn retry_after_is_whole_seconds_and_at_least_one() {
-    for (wait, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
-        assert_eq!(retry_after_seconds(Duration::from_millis(wait)), seconds, "{wait} ms");
-    }
 }
 
 #[test]
