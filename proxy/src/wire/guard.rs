@@ -159,6 +159,10 @@ impl<IO: AsyncRead + Unpin> Guard<IO> {
     /// Reads more into our own buffer; the number is 0 at the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.buffer.reserve(PIECE);
+        // One large head must not cost memory for as long as the connection lives.
+        if self.buffer.is_empty() && self.buffer.capacity() > 4 * PIECE {
+            self.buffer = BytesMut::with_capacity(PIECE);
+        }
         // Cancel safe: nothing is kept in the future between polls.
         pin!(self.io.read_buf(&mut self.buffer)).poll(cx)
     }

@@ -17,16 +17,20 @@ use crate::wire::reply::Problem;
 
 /// Answers with the method, the path and the body; grants upgrades at `/upgrade`, leaves the body at `/ignore` alone, and
 /// has more to say at `/endless` than anyone takes.
-struct Echo;
+#[derive(Default)]
+struct Echo {
+    /// Opens `/slow`.
+    gate: Rc<tokio::sync::Notify>,
+}
 
 impl Service for Echo {
     fn call(&self, call: Call) -> impl Future<Output = Response<Body>> + 'static {
-        Self::answer(call)
+        Self::answer(call, Rc::clone(&self.gate))
     }
 }
 
 impl Echo {
-    async fn answer(call: Call) -> Response<Body> {
+    async fn answer(call: Call, gate: Rc<tokio::sync::Notify>) -> Response<Body> {
         {
             let (parts, body) = call.request.into_parts();
             if let Err(reason) = call.verdict {
@@ -44,6 +48,7 @@ impl Echo {
                 return response;
             }
             match parts.uri.path() {
+                "/slow" => gate.notified().await,
                 "/ignore" => return Response::new(Body::full("ignored")),
                 "/early" => {
                     drop(tokio::task::spawn_local(async move {
@@ -81,10 +86,14 @@ fn run<F: Future>(future: F) -> F::Output {
 
 /// A client's end of a connection that is served, and the switch that drains it.
 fn connect(protocol: Protocol, settings: Settings) -> (DuplexStream, watch::Sender<bool>) {
+    connect_to(Rc::new(Echo::default()), protocol, settings)
+}
+
+fn connect_to(service: Rc<Echo>, protocol: Protocol, settings: Settings) -> (DuplexStream, watch::Sender<bool>) {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let (drain, draining) = watch::channel(false);
     drop(tokio::task::spawn_local(async move {
-        let _ = serve(server, protocol, Instant::now(), Rc::new(Echo), settings, draining).await;
+        let _ = serve(server, protocol, Instant::now(), service, settings, draining).await;
     }));
     (client, drain)
 }
@@ -297,6 +306,39 @@ fn a_connection_that_is_idle_is_closed_and_a_second_head_is_timed() {
 }
 
 #[test]
+fn a_client_that_waits_for_its_answer_is_not_idle() {
+    run(async {
+        let service = Rc::new(Echo::default());
+        let (mut client, _drain) = connect_to(Rc::clone(&service), Protocol::Http1, impatient());
+        client.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /ne").await.unwrap();
+        // Two connections one after the other run into the time that ours must outlive.
+        for _ in 0..2 {
+            let (silent, _drain) = connect(Protocol::Http1, impatient());
+            read_to_end(silent).await;
+        }
+        service.gate.notify_one();
+        assert!(read_answer(&mut client).await.ends_with("GET /slow "));
+        client.write_all(b"xt HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        assert!(read_answer(&mut client).await.ends_with("GET /next "));
+    });
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_exchange() {
+    run(async {
+        let service = Rc::new(Echo::default());
+        let (mut client, _drain) = connect_to(Rc::clone(&service), Protocol::Http1, settings());
+        client.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        drop(client);
+        // The connection held the service; with it the exchange is gone.
+        while Rc::strong_count(&service) > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(Rc::strong_count(&service.gate), 1);
+    });
+}
+
+#[test]
 fn a_body_that_stops_is_answered() {
     run(async {
         let (mut client, _drain) = connect(Protocol::Http1, impatient());
@@ -313,7 +355,8 @@ fn who_takes_nothing_of_an_answer_is_closed() {
         let (_drain, draining) = watch::channel(false);
         let (near, mut writer) = tokio::io::split(client);
         writer.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        let served = serve(server, Protocol::Http1, Instant::now(), Rc::new(Echo), impatient(), draining).await;
+        let served =
+            serve(server, Protocol::Http1, Instant::now(), Rc::new(Echo::default()), impatient(), draining).await;
         assert!(served.is_err());
         drop(near);
     });
@@ -425,6 +468,26 @@ fn an_http2_client_that_takes_nothing_is_closed() {
     });
 }
 
+/// A socket that is closed with unread input is reset, and the reset can overtake the answer.
+#[test]
+fn a_refused_client_that_goes_on_sending_reads_its_answer() {
+    run(async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_drain, draining) = watch::channel(false);
+        drop(tokio::task::spawn_local(async move {
+            let (server, _) = listener.accept().await.unwrap();
+            serve(server, Protocol::Detect, Instant::now(), Rc::new(Echo::default()), settings(), draining).await
+        }));
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/9.9\r\n\r\n").await.unwrap();
+        client.write_all(&vec![b'x'; 200_000]).await.unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 400");
+    });
+}
+
 #[test]
 fn loopback_works_like_a_pipe() {
     run(async {
@@ -433,7 +496,7 @@ fn loopback_works_like_a_pipe() {
         let (_drain, draining) = watch::channel(false);
         drop(tokio::task::spawn_local(async move {
             let (server, _) = listener.accept().await.unwrap();
-            serve(server, Protocol::Http1, Instant::now(), Rc::new(Echo), settings(), draining).await
+            serve(server, Protocol::Http1, Instant::now(), Rc::new(Echo::default()), settings(), draining).await
         }));
         let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.0\r\n\r\n").await.unwrap();
