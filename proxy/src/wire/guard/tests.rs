@@ -163,10 +163,10 @@ fn cve_2026_2835_transfer_encoding_over_http_1_0_is_refused() {
     assert_eq!(passed.verdicts, [Err(Reason::MalformedHead)]);
 }
 
-/// The same family: a coding that is not one plain `chunked` leaves the body's end to guesses
-/// (<https://nvd.nist.gov/vuln/detail/CVE-2026-2836>).
+/// The same flaw's other half: with several codings the body's end was left to guesses
+/// (<https://nvd.nist.gov/vuln/detail/CVE-2026-2835>).
 #[test]
-fn cve_2026_2836_a_body_never_ends_with_the_connection() {
+fn cve_2026_2835_a_body_never_ends_with_the_connection() {
     for coding in ["identity", "chunked, identity", "chunked\r\nTransfer-Encoding: identity", "gzip"] {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\n\r\n");
         assert_eq!(whole(head.as_bytes()).verdicts, [Err(Reason::MalformedHead)], "{coding}");
