@@ -31,6 +31,8 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// The configuration itself and the files it names that decide with it: plugins, certificates, keys, authorities.
     pub files: Vec<PathBuf>,
+    /// The content of `files` when this was loaded, in short; empty for a text that came from no file.
+    fingerprints: Vec<Option<u64>>,
     source: Arc<Source>,
     root: Arc<Node>,
 }
@@ -48,7 +50,12 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
             return Err(Diagnostic::without_place(format!("{name} is not UTF-8 in line {line}")).into());
         }
     };
-    parse(&text, &name, &|variable| std::env::var(variable).ok())
+    let mut loaded = parse(&text, &name, &|variable| std::env::var(variable).ok())?;
+    // Of the text that was read, whatever the file has become since; of the others before anybody reads them.
+    let own = Some(watch::hash(text.as_bytes()));
+    let others = watch::fingerprints(loaded.files.get(1..).unwrap_or_default());
+    loaded.fingerprints = std::iter::once(own).chain(others).collect();
+    Ok(loaded)
 }
 
 /// Reads a configuration from a text. `file_name` is shown in messages, and relative paths begin in its directory;
@@ -90,7 +97,14 @@ pub fn parse(text: &str, file_name: &str, environment: &dyn Fn(&str) -> Option<S
     }
     let mut files = vec![PathBuf::from(file_name)];
     files.extend(checked.files);
-    Ok(Loaded { config: checked.config, warnings: all.into_vec(), files, source, root: Arc::new(root) })
+    Ok(Loaded {
+        config: checked.config,
+        warnings: all.into_vec(),
+        files,
+        fingerprints: Vec::new(),
+        source,
+        root: Arc::new(root),
+    })
 }
 
 fn located(mut faults: Vec<Diagnostic>, source: &Arc<Source>) -> Diagnostics {

@@ -6,7 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::Loaded;
 
 /// How often files are read. Reading works where notifications do not: network file systems, symbolic links that are
 /// swapped as a whole as Kubernetes does, files that are replaced by others.
@@ -20,36 +23,55 @@ pub struct Watcher {
     /// What was last seen and not yet reported: it must stay so for a second look, lest half a file be read.
     seen: Option<Vec<Option<u64>>>,
     interval: Interval,
+    /// A look that is under way; kept here, so that it is not lost with a future that is dropped.
+    reading: Option<JoinHandle<Vec<Option<u64>>>>,
 }
 
 // === impl Watcher ===
 
 impl Watcher {
+    /// Watches the files of a configuration from the moment it was loaded: a change that came while its plugins were
+    /// being compiled is reported. Must be called within a runtime.
+    pub fn of(loaded: &Loaded) -> Self {
+        Self::with(loaded.files.clone(), loaded.fingerprints.clone())
+    }
+
     /// Remembers the files as they are now. Must be called within a runtime.
     pub fn new(files: Vec<PathBuf>) -> Self {
         let known = fingerprints(&files);
+        Self::with(files, known)
+    }
+
+    fn with(files: Vec<PathBuf>, known: Vec<Option<u64>>) -> Self {
         let mut interval = interval(INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { files, known, seen: None, interval }
+        Self { files, known, seen: None, interval, reading: None }
     }
 
     /// Waits until the content of any of the files is another than when it was last reported. Nothing is lost when the
     /// future is dropped.
     pub async fn changed(&mut self) {
         loop {
-            self.interval.tick().await;
-            let files = self.files.clone();
+            if self.reading.is_none() {
+                self.interval.tick().await;
+            }
             // Files may lie on a disk that takes its time: the thread that serves the admin port does not wait for it.
-            let Ok(found) = tokio::task::spawn_blocking(move || fingerprints(&files)).await else { continue };
-            if self.notice(found) {
+            let files = &self.files;
+            let reading = self.reading.get_or_insert_with(|| {
+                let files = files.clone();
+                spawn_blocking(move || fingerprints(&files))
+            });
+            let found = reading.await;
+            self.reading = None;
+            if found.is_ok_and(|found| self.notice(&found)) {
                 return;
             }
         }
     }
 
     /// Whether this is a change to report.
-    fn notice(&mut self, found: Vec<Option<u64>>) -> bool {
-        let now: Vec<_> = found.into_iter().zip(&self.known).map(|(found, known)| found.or(*known)).collect();
+    fn notice(&mut self, found: &[Option<u64>]) -> bool {
+        let now: Vec<_> = found.iter().zip(&self.known).map(|(found, known)| found.or(*known)).collect();
         if now == self.known {
             self.seen = None;
             return false;
@@ -64,16 +86,20 @@ impl Watcher {
     }
 }
 
-fn fingerprints(files: &[PathBuf]) -> Vec<Option<u64>> {
+/// The content of files, in short; `None` for one that cannot be read.
+pub(super) fn fingerprints(files: &[PathBuf]) -> Vec<Option<u64>> {
     files.iter().map(|file| fingerprint(file)).collect()
 }
 
-/// A hash of a file's content. Nobody gains by making two contents collide, so it need not be a cryptographic one.
 fn fingerprint(file: &Path) -> Option<u64> {
-    let content = std::fs::read(file).ok()?;
+    std::fs::read(file).ok().map(|content| hash(&content))
+}
+
+/// A hash of a file's content. Nobody gains by making two contents collide, so it need not be a cryptographic one.
+pub(super) fn hash(content: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);
-    Some(hasher.finish())
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ fn directory(name: &str) -> PathBuf {
 }
 
 fn look(watcher: &mut Watcher) -> bool {
-    watcher.notice(fingerprints(&watcher.files))
+    watcher.notice(&fingerprints(&watcher.files))
 }
 
 #[tokio::test]
@@ -43,6 +43,17 @@ async fn a_file_that_is_replaced_is_never_missing() {
     fs::rename(directory.join("new"), &file).unwrap();
     assert!(!look(&mut watcher));
     assert!(look(&mut watcher));
+}
+
+#[tokio::test]
+async fn a_change_since_the_file_was_loaded_is_reported() {
+    let file = directory("since").join("tidegate.yaml");
+    let text = include_str!("../tests/ten_lines.yaml");
+    fs::write(&file, text).unwrap();
+    let loaded = crate::config::load(&file).unwrap();
+    fs::write(&file, format!("{text}# more\n")).unwrap();
+    let mut watcher = Watcher::of(&loaded);
+    watcher.changed().await;
 }
 
 #[cfg(unix)]
