@@ -98,7 +98,12 @@ impl Loaded {
             .map_err(|error| LoadError::Metric { metric: "tidegate.*".to_owned(), problem: error.to_string() })?;
         let state = registry.shared().gauge(&catalogue.plugin.state, &[&plugin.name]);
         let loaded = Self::try_load(engine, plugin, registry, builtin, catalogue, state.clone());
-        state.set(if loaded.is_ok() { 1.0 } else { 0.0 });
+        if loaded.is_ok() {
+            state.set(1.0);
+        } else if !engine.is_alive(&plugin.name) {
+            // Otherwise an earlier one runs on; should it go too, its end sets the state.
+            state.set(0.0);
+        }
         loaded.map(Arc::new)
     }
 
@@ -128,7 +133,7 @@ impl Loaded {
         let families = define(registry, &tried.definitions)?;
 
         let shared = registry.shared();
-        let generation = engine.next_generation(&plugin.name);
+        let generation = engine.loaded(&plugin.name);
         shared.gauge(&catalogue.plugin.generation, &[&plugin.name]).set(generation as f64);
         let series = shared.gauge(&catalogue.plugin.series, &[&plugin.name]);
         Ok(Self {
@@ -199,6 +204,14 @@ impl Loaded {
     /// A worker's instance went into quarantine, or came out of it.
     pub(super) fn set_resting(&self, rests: bool) {
         self.state.set_resting(rests);
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if self.engine.dropped(&self.identity.name) {
+            self.state.gauge.set(0.0);
+        }
     }
 }
 

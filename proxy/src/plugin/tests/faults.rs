@@ -56,6 +56,27 @@ fn an_endless_loop_runs_into_its_deadline() {
 }
 
 #[test]
+fn the_deadline_holds_when_the_clock_had_gone_to_sleep() {
+    let engine = Engine::new().unwrap();
+    while !engine.is_asleep() {
+        std::thread::yield_now();
+    }
+    let path = std::env::temp_dir().join(format!("tidegate-plugin-asleep-{}.wasm", std::process::id()));
+    std::fs::write(&path, wat::parse_str(module(&on_request("(loop $again (br $again))"))).unwrap()).unwrap();
+    let mut plugin = plugin(Source::File(path.clone()));
+    plugin.budget.deadline = Duration::from_millis(2);
+    let registry = Registry::new();
+    let loaded = Loaded::load(&engine, &plugin, &registry, no_builtin).unwrap();
+    std::fs::remove_file(path).unwrap();
+    let instance = Instance::new(&loaded, &registry.shard());
+    while !engine.is_asleep() {
+        std::thread::yield_now();
+    }
+    let (_, outcome) = instance.call(Hook::RequestHead, instance.open(), scope());
+    assert!(matches!(outcome, Outcome::Refuse(Fault::Deadline(_))), "{outcome:?}");
+}
+
+#[test]
 fn memory_beyond_the_budget_fails_inside_the_guest_only() {
     let guest = guest(&on_request(
         r#"(call $say (i32.const 0) (memory.grow (i32.const 2)))

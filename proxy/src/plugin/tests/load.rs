@@ -94,12 +94,21 @@ fn memory_beyond_the_budget_is_refused_before_it_is_reserved() {
 fn the_metrics_tell_what_is_loaded() {
     let registry = Registry::new();
     let good = wat::parse_str(module("")).unwrap();
-    let read = |name: &str| registry.gather().value(name, &[("plugin", "guest")]).map(|value| value.as_f64());
-    load_bytes(&registry, b"no", |_| {}).unwrap_err();
+    let name = |plugin: &mut Plugin| plugin.name = "told".into();
+    let read = |name: &str| registry.gather().value(name, &[("plugin", "told")]).map(|value| value.as_f64());
+    load_bytes(&registry, b"no", name).unwrap_err();
     assert_eq!(read("tidegate.plugin.state"), Some(0.0));
-    let generation = load_bytes(&registry, &good, |_| {}).unwrap().report().generation;
+    let first = load_bytes(&registry, &good, name).unwrap();
     assert_eq!(read("tidegate.plugin.state"), Some(1.0));
-    assert!(load_bytes(&registry, &good, |_| {}).unwrap().report().generation > generation);
+    load_bytes(&registry, b"no", name).unwrap_err();
+    assert_eq!(read("tidegate.plugin.state"), Some(1.0), "the first one still runs");
+    let second = load_bytes(&registry, &good, name).unwrap();
+    assert_eq!((first.report().generation, second.report().generation), (1, 2));
+    assert_eq!(read("tidegate.plugin.generation"), Some(2.0));
+    drop(first);
+    assert_eq!(read("tidegate.plugin.state"), Some(1.0));
+    drop(second);
+    assert_eq!(read("tidegate.plugin.state"), Some(0.0));
 }
 
 #[test]
