@@ -1,6 +1,11 @@
 //! Compiles the shipped plugins to WebAssembly, so that `builtin:` works from the bare binary.
 //! It knows no plugin by name: each folder of `plugins/` is one.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a build script talks to cargo, and stops where it fails")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a build script talks to cargo, and stops where it fails"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +18,8 @@ const INSTALL: &str = "install the WebAssembly target that the shipped plugins a
 fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
     let out = PathBuf::from(variable("OUT_DIR"));
-    for path in ["Cargo.toml", "Cargo.lock", "sdk/abi", "sdk/macros", "sdk/rust/Cargo.toml", "sdk/rust/src", "plugins"] {
+    for path in ["Cargo.toml", "Cargo.lock", "sdk/abi", "sdk/macros", "sdk/rust/Cargo.toml", "sdk/rust/src", "plugins"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -57,10 +63,18 @@ fn ensure_target() -> Result<(), String> {
         Ok(done) if done.status.success() && is_installed() => Ok(()),
         Ok(done) => {
             let said = String::from_utf8_lossy(&done.stderr);
-            let why = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason").trim().to_owned();
+            let why = said
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("it gave no reason")
+                .trim()
+                .to_owned();
             Err(format!("{INSTALL} with `{by_hand}`, which this build tried in vain: {why}"))
         }
-        Err(_) => Err(format!("{INSTALL}, {TARGET}, with the tool that installed this Rust (there is no `rustup` on the path)")),
+        Err(_) => Err(format!(
+            "{INSTALL}, {TARGET}, with the tool that installed this Rust (there is no `rustup` on the path)"
+        )),
     }
 }
 
@@ -81,8 +95,17 @@ fn compile(root: &Path, out: &Path, plugins: &[String]) -> Result<(), String> {
     }
     // What was said for this build is not meant for that one: a sanitizer or a linker for the host, clippy in place of rustc.
     for name in [
-        "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR",
-        "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "CARGO_BUILD_RUSTFLAGS",
+        "CARGO_BUILD_TARGET",
+        "CARGO_TARGET_DIR",
+        "CARGO_BUILD_TARGET_DIR",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_BUILD_RUSTC_WRAPPER",
+        "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
+        "CLIPPY_ARGS",
     ] {
         cargo.env_remove(name);
     }
@@ -102,7 +125,9 @@ fn embed(out: &Path, plugins: &[String]) -> Result<(), String> {
     for plugin in plugins {
         let module = out.join("target").join(TARGET).join("plugin").join(format!("{}.wasm", plugin.replace('-', "_")));
         if !module.is_file() {
-            return Err(format!("`plugins/{plugin}` gave no module; its crate needs `crate-type = [\"cdylib\", \"rlib\"]`"));
+            return Err(format!(
+                "`plugins/{plugin}` gave no module; its crate needs `crate-type = [\"cdylib\", \"rlib\"]`"
+            ));
         }
         table.push_str(&format!("    ({plugin:?}, include_bytes!({:?})),\n", module.display().to_string()));
     }

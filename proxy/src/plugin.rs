@@ -7,6 +7,7 @@
 pub mod config;
 pub mod contract;
 
+pub mod builtin;
 mod instance;
 mod load;
 mod meters;

@@ -37,7 +37,9 @@ struct CorrelationId {
 #[plugin]
 impl CorrelationId {
     fn configure(config: Config, define: &mut Define) -> Result<Self> {
-        for (key, header) in [("header", &config.header)].into_iter().chain(config.accept.iter().map(|name| ("accept", name))) {
+        for (key, header) in
+            [("header", &config.header)].into_iter().chain(config.accept.iter().map(|name| ("accept", name)))
+        {
             if !is_header_name(header) {
                 return Err(Error::new(format_args!("config.{key}: `{header}` is no name of a header")));
             }

@@ -131,7 +131,9 @@ fn is_internal(address: IpAddr) -> bool {
 
 fn same_network(a: IpAddr, b: IpAddr, bits: u8) -> bool {
     match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => shifted(a.to_ipv6_mapped(), bits + 96) == shifted(b.to_ipv6_mapped(), bits + 96),
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            shifted(a.to_ipv6_mapped(), bits + 96) == shifted(b.to_ipv6_mapped(), bits + 96)
+        }
         (IpAddr::V6(a), IpAddr::V6(b)) => shifted(a, bits) == shifted(b, bits),
         _ => false,
     }

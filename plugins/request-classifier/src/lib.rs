@@ -43,7 +43,12 @@ impl Classifier {
         Ok(Self {
             otherwise: classes.get(&*otherwise),
             requests: define.counter(&requests).help("Requests by class").labels([&label]).build()?,
-            duration: define.histogram(&duration).unit("s").help("Time of requests by class").labels([&label]).build()?,
+            duration: define
+                .histogram(&duration)
+                .unit("s")
+                .help("Time of requests by class")
+                .labels([&label])
+                .build()?,
             classes,
             rules,
             label,

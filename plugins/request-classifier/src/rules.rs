@@ -113,7 +113,14 @@ impl Rule {
             host.make_ascii_lowercase();
         }
         let Self { path_prefix, path, host, method, header, query, value: _ } = self;
-        let conditions = [path_prefix.is_some(), path.is_some(), host.is_some(), method.is_some(), header.is_some(), query.is_some()];
+        let conditions = [
+            path_prefix.is_some(),
+            path.is_some(),
+            host.is_some(),
+            method.is_some(),
+            header.is_some(),
+            query.is_some(),
+        ];
         if !conditions.contains(&true) {
             return Err(": no condition; write `otherwise` for everything else".to_owned());
         }

@@ -11,10 +11,14 @@ use crate::hooks::{Hooks, Other};
 
 pub(crate) fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
-        return Err(Error::new(arguments.span(), "`#[plugin]` takes nothing: the configuration belongs in `configure`"));
+        return Err(Error::new(
+            arguments.span(),
+            "`#[plugin]` takes nothing: the configuration belongs in `configure`",
+        ));
     }
-    let mut block: ItemImpl = syn::parse2(item.clone())
-        .map_err(|_| Error::new(item.span(), "`#[plugin]` stands on the impl block that has the hooks: `impl MyPlugin { … }`"))?;
+    let mut block: ItemImpl = syn::parse2(item.clone()).map_err(|_| {
+        Error::new(item.span(), "`#[plugin]` stands on the impl block that has the hooks: `impl MyPlugin { … }`")
+    })?;
     if let Some((name, _)) = &block.trait_ {
         return Err(Error::new(name.span(), "`#[plugin]` stands on an impl block of the type itself, not of a trait"));
     }

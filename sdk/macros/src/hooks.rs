@@ -122,7 +122,8 @@ fn read_other(function: &ImplItemFn, hook: Hook) -> Result<(Other, Option<Type>)
             other => return Err(Error::new(other.span(), "the state of an exchange is taken as `&mut` or `&`")),
         },
         _ => {
-            let text = format!("`{name}` takes `&self`, `exchange: &Exchange`, and perhaps `state: &mut` of a type of yours");
+            let text =
+                format!("`{name}` takes `&self`, `exchange: &Exchange`, and perhaps `state: &mut` of a type of yours");
             return Err(Error::new(function.sig.inputs.span(), text));
         }
     };

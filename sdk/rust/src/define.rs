@@ -93,7 +93,8 @@ impl Define {
     pub fn tick_every(&mut self, interval: Duration) -> Result<()> {
         let milliseconds = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
         let asked = Refused::check(ffi::tick_every(milliseconds));
-        asked.map_err(|why| Error::new(format_args!("a tick every {interval:?} was refused: {why} (100 ms to 1 h)")))?;
+        asked
+            .map_err(|why| Error::new(format_args!("a tick every {interval:?} was refused: {why} (100 ms to 1 h)")))?;
         Ok(())
     }
 

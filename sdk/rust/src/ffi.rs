@@ -35,21 +35,52 @@ mod guest {
             pub(super) fn log_line(level: i32, line: *const u8, line_len: usize) -> i32;
             pub(super) fn span_start(parent: i32, name: *const u8, name_len: usize) -> i32;
             pub(super) safe fn span_end(span: i32) -> i32;
-            pub(super) fn span_attribute_text(span: i32, key: *const u8, key_len: usize, value: *const u8, value_len: usize) -> i32;
+            pub(super) fn span_attribute_text(
+                span: i32,
+                key: *const u8,
+                key_len: usize,
+                value: *const u8,
+                value_len: usize,
+            ) -> i32;
             pub(super) fn span_attribute_int(span: i32, key: *const u8, key_len: usize, value: i64) -> i32;
             pub(super) fn span_attribute_float(span: i32, key: *const u8, key_len: usize, value: f64) -> i32;
             pub(super) fn span_attribute_bool(span: i32, key: *const u8, key_len: usize, value: i32) -> i32;
             pub(super) fn span_event(span: i32, name: *const u8, name_len: usize) -> i32;
             pub(super) fn span_status(span: i32, status: i32, message: *const u8, message_len: usize) -> i32;
-            pub(super) fn header_read(map: i32, name: *const u8, name_len: usize, index: i32, buffer: *mut u8, buffer_len: usize) -> i32;
+            pub(super) fn header_read(
+                map: i32,
+                name: *const u8,
+                name_len: usize,
+                index: i32,
+                buffer: *mut u8,
+                buffer_len: usize,
+            ) -> i32;
             pub(super) fn headers_read(map: i32, buffer: *mut u8, buffer_len: usize) -> i32;
-            pub(super) fn header_set(map: i32, name: *const u8, name_len: usize, value: *const u8, value_len: usize) -> i32;
-            pub(super) fn header_add(map: i32, name: *const u8, name_len: usize, value: *const u8, value_len: usize) -> i32;
+            pub(super) fn header_set(
+                map: i32,
+                name: *const u8,
+                name_len: usize,
+                value: *const u8,
+                value_len: usize,
+            ) -> i32;
+            pub(super) fn header_add(
+                map: i32,
+                name: *const u8,
+                name_len: usize,
+                value: *const u8,
+                value_len: usize,
+            ) -> i32;
             pub(super) fn header_remove(map: i32, name: *const u8, name_len: usize) -> i32;
             pub(super) fn text_read(property: i32, buffer: *mut u8, buffer_len: usize) -> i32;
             pub(super) safe fn number_read(property: i32) -> i64;
             pub(super) fn correlation_set(id: *const u8, id_len: usize, header: *const u8, header_len: usize) -> i32;
-            pub(super) fn reply(status: i32, headers: *const u8, headers_len: usize, body: *const u8, body_len: usize) -> i32;
+            pub(super) fn reply(
+                status: i32,
+                headers: *const u8,
+                headers_len: usize,
+                body: *const u8,
+                body_len: usize,
+            ) -> i32;
         }
     }
 

@@ -78,8 +78,8 @@ pub mod prelude {
     #[cfg(not(target_family = "wasm"))]
     pub use crate::test::TestHost;
     pub use crate::{
-        Bytes, Counter, Define, Error, Exchange, Flow, Gauge, Headers, Histogram, Label, LabelSet, Refused, Reply, Result, Span,
-        SpanStatus, Value, debug, error, info, json, plugin, warn,
+        Bytes, Counter, Define, Error, Exchange, Flow, Gauge, Headers, Histogram, Label, LabelSet, Refused, Reply,
+        Result, Span, SpanStatus, Value, debug, error, info, json, plugin, warn,
     };
     pub use serde::{Deserialize, Serialize};
     pub use std::time::Duration;

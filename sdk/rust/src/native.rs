@@ -32,9 +32,15 @@ fn with<T>(outside: T, call: impl FnOnce(&mut Memory) -> T) -> T {
 }
 
 macro_rules! outside {
-    (i32) => { tidegate_abi::status::STAGE };
-    (i64) => { tidegate_abi::ABSENT_NUMBER };
-    () => { () };
+    (i32) => {
+        tidegate_abi::status::STAGE
+    };
+    (i64) => {
+        tidegate_abi::ABSENT_NUMBER
+    };
+    () => {
+        ()
+    };
 }
 
 macro_rules! host {

@@ -72,7 +72,8 @@ impl TestHost {
     /// # Errors
     /// Why the plugin refused its configuration.
     pub fn configure<P: Plugin>(config: serde_json::Value) -> Result<Self> {
-        let memory = Memory { config: config.to_string().into_bytes(), hook: Some(Hook::Configure), ..Memory::default() };
+        let memory =
+            Memory { config: config.to_string().into_bytes(), hook: Some(Hook::Configure), ..Memory::default() };
         let memory = Rc::new(RefCell::new(memory));
         let plugin = Instance::<P>::new();
         let verdict = within(&memory, || plugin.configure());
@@ -106,7 +107,11 @@ impl TestHost {
 
     /// A counter's series; 0 when nothing was added to it. A fraction is cut off.
     #[track_caller]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count in a test is small and not below 0")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count in a test is small and not below 0"
+    )]
     pub fn counter<const N: usize>(&self, name: &str, labels: [(&str, &str); N]) -> u64 {
         self.series(MetricKind::Counter, name, &labels).first().copied().unwrap_or_default() as u64
     }

@@ -4,17 +4,28 @@
 use tidegate_sdk::prelude::*;
 
 #[derive(Deserialize)]
-struct Config { tenants: Vec<String> }
+struct Config {
+    tenants: Vec<String>,
+}
 
-struct Checkout { tenants: LabelSet, requests: Counter<1>, latency: Histogram<1> }
+struct Checkout {
+    tenants: LabelSet,
+    requests: Counter<1>,
+    latency: Histogram<1>,
+}
 
 #[plugin]
 impl Checkout {
     fn configure(config: Config, define: &mut Define) -> Result<Self> {
         Ok(Self {
-            tenants: define.label_set("tenant", config.tenants)?,       // closed set; all else counts as "other"
+            tenants: define.label_set("tenant", config.tenants)?, // closed set; all else counts as "other"
             requests: define.counter("checkout.requests").unit("{request}").labels(["tenant"]).build()?,
-            latency: define.histogram("checkout.duration").unit("s").buckets([0.01, 0.1, 1.0]).labels(["tenant"]).build()?,
+            latency: define
+                .histogram("checkout.duration")
+                .unit("s")
+                .buckets([0.01, 0.1, 1.0])
+                .labels(["tenant"])
+                .build()?,
         })
     }
 
@@ -38,7 +49,8 @@ fn counts_a_known_tenant() {
 #[test]
 fn counts_an_unknown_tenant_as_other() {
     let mut host = TestHost::configure::<Checkout>(json!({ "tenants": ["acme"] })).unwrap();
-    let exchange = host.exchange().get("/").header("x-tenant", b"\xff\x00").duration(Duration::from_millis(20)).respond(200);
+    let exchange =
+        host.exchange().get("/").header("x-tenant", b"\xff\x00").duration(Duration::from_millis(20)).respond(200);
     assert_eq!(host.counter("checkout.requests", [("tenant", "other")]), 1);
     assert_eq!(host.histogram("checkout.duration", [("tenant", "other")]).values, [0.02]);
     assert_eq!(exchange.span().attribute("app.tenant"), "other");

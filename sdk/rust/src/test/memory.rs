@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use tidegate_abi::{ABSENT_NUMBER, Hook, Level, MetricKind, Number, Reader, SpanStatus, Text, headers, limits, series, status};
+use tidegate_abi::{
+    ABSENT_NUMBER, Hook, Level, MetricKind, Number, Reader, SpanStatus, Text, headers, limits, series, status,
+};
 
 use super::Seen;
 use crate::Reply;
@@ -140,7 +142,13 @@ impl Memory {
         })
     }
 
-    fn update(&mut self, at: i32, series: i32, value: f64, change: impl FnOnce(MetricKind, &mut Vec<f64>) -> bool) -> i32 {
+    fn update(
+        &mut self,
+        at: i32,
+        series: i32,
+        value: f64,
+        change: impl FnOnce(MetricKind, &mut Vec<f64>) -> bool,
+    ) -> i32 {
         if self.hook == Some(Hook::Configure) {
             return status::STAGE;
         }
@@ -173,7 +181,10 @@ impl Memory {
             let value = value.ok_or_else(|| format!("`{name}` has the labels `{}`", wanted()))?;
             let index = values.iter().position(|known| known == value);
             if index.is_none() && value != crate::label::OTHER {
-                return Err(format!("the label `{label}` never is `{value}`, only `{}` or `other`", values.join("`, `")));
+                return Err(format!(
+                    "the label `{label}` never is `{value}`, only `{}` or `other`",
+                    values.join("`, `")
+                ));
             }
             let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
             numbered.push((index.and_then(|index| u32::try_from(index).ok()).unwrap_or(count), count));
@@ -344,7 +355,9 @@ impl Memory {
 
     pub(crate) fn correlation_set(&mut self, id: &str, header: &str) -> i32 {
         let hook = self.hook;
-        let Some(exchange) = self.exchange.as_mut().filter(|_| hook == Some(Hook::RequestHead)) else { return status::STAGE };
+        let Some(exchange) = self.exchange.as_mut().filter(|_| hook == Some(Hook::RequestHead)) else {
+            return status::STAGE;
+        };
         let fits = !id.is_empty() && id.len() <= limits::NAME && id.bytes().all(|byte| byte.is_ascii_graphic());
         if !fits || (!header.is_empty() && !is_header(header, id.as_bytes())) {
             return status::INVALID;
@@ -361,7 +374,9 @@ impl Memory {
             return status::STAGE;
         }
         let Some(exchange) = &mut self.exchange else { return status::STAGE };
-        let Some(status) = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)) else { return status::INVALID };
+        let Some(status) = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)) else {
+            return status::INVALID;
+        };
         let (mut reader, mut map) = (Reader::new(headers), Vec::new());
         while let (Ok(name), Ok(value)) = (reader.text(), reader.bytes()) {
             if !is_header(name, value) {
@@ -382,7 +397,13 @@ impl Memory {
         }
     }
 
-    fn change(&mut self, map: i32, name: &str, value: &[u8], change: impl FnOnce(&mut Map, String, Vec<u8>) -> i32) -> i32 {
+    fn change(
+        &mut self,
+        map: i32,
+        name: &str,
+        value: &[u8],
+        change: impl FnOnce(&mut Map, String, Vec<u8>) -> i32,
+    ) -> i32 {
         if !is_header(name, value) {
             return status::INVALID;
         }
@@ -455,7 +476,10 @@ fn is_label(name: &str) -> bool {
 fn is_metric(name: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
     let starts = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    name.len() <= limits::NAME && name.bytes().next().is_some_and(starts) && name.bytes().all(word) && !name.starts_with("__")
+    name.len() <= limits::NAME
+        && name.bytes().next().is_some_and(starts)
+        && name.bytes().all(word)
+        && !name.starts_with("__")
 }
 
 /// Whether a plugin may set this: a valid header that frames nothing.
