@@ -19,6 +19,7 @@ use super::series::Series;
 use super::slots::Slots;
 use super::state::State;
 use crate::telemetry::metrics::Shard;
+use crate::telemetry::record::Record;
 
 /// A plugin on one worker. Not `Send`; hooks are synchronous, so a call never overlaps another.
 pub struct Instance {
@@ -65,7 +66,7 @@ impl Instance {
             life: 0,
         };
         if let Err(fault) = inner.live(loaded) {
-            inner.note(loaded, Hook::Configure, &fault);
+            inner.note(loaded, Hook::Configure, &fault, None);
         }
         Self { loaded: loaded.clone(), inner: RefCell::new(inner) }
     }
@@ -178,12 +179,11 @@ impl Inner {
         scope: Scope,
     ) -> (Scope, Result<Outcome, Fault>) {
         let mut kept = self.slots.get(slot);
-        kept.seen_by = self.life;
-        let begun = self.meters.begin();
+        let begun = self.meters.begin(hook);
         let live = match self.live(loaded) {
             Ok(live) => live,
             Err(fault) => {
-                self.note(loaded, hook, &fault);
+                self.note(loaded, hook, &fault, Some(&scope));
                 return (scope, Err(fault));
             }
         };
@@ -216,7 +216,7 @@ impl Inner {
             Ok(Outcome::Reply(_)) => Ended::Reply,
             Ok(Outcome::Pending(_)) => Ended::Pending,
             Err(fault) => {
-                self.note(loaded, hook, fault);
+                self.note(loaded, hook, fault, Some(&scope));
                 return (scope, result);
             }
         };
@@ -226,7 +226,7 @@ impl Inner {
 
     /// Calls the guest outside of an exchange.
     fn background(&mut self, loaded: &Loaded, hook: Hook, entry: Entry, slot: Slot) {
-        let begun = self.meters.begin();
+        let begun = if entry == Entry::Release { None } else { self.meters.begin(hook) };
         let called = self.live(loaded).and_then(|live| {
             let state = live.store.data_mut();
             (state.hook, state.record) = (hook, None);
@@ -243,7 +243,7 @@ impl Inner {
                     self.meters.call(loaded, hook, Ended::Ok);
                 }
             }
-            Err(fault) => self.note(loaded, hook, &fault),
+            Err(fault) => self.note(loaded, hook, &fault, None),
         }
     }
 
@@ -296,7 +296,7 @@ impl Inner {
     }
 
     /// Counts a fault, says so, and, unless the plugin itself said that it failed, throws the instance away.
-    fn note(&mut self, loaded: &Loaded, hook: Hook, fault: &Fault) {
+    fn note(&mut self, loaded: &Loaded, hook: Hook, fault: &Fault, record: Option<&Record>) {
         let ended = match fault {
             Fault::Trap(_) => Ended::Trap,
             Fault::Deadline(_) => Ended::Deadline,
@@ -323,11 +323,12 @@ impl Inner {
         };
         if lines.take() {
             let (plugin, hook) = (&**loaded.name(), hook.name());
+            let correlation_id = record.map(|record| &*record.correlation.id);
             match rest {
                 Some(rest) => {
-                    warn!(plugin, hook, %fault, quarantine = ?rest, "plugin failed too often and is in quarantine")
+                    warn!(plugin, hook, correlation_id, %fault, quarantine = ?rest, "plugin failed too often and is in quarantine");
                 }
-                None => warn!(plugin, hook, %fault, "plugin failed"),
+                None => warn!(plugin, hook, correlation_id, %fault, "plugin failed"),
             }
         }
     }

@@ -32,7 +32,8 @@ pub(super) struct Meters {
     /// What this instance has added to `memory`.
     bytes: usize,
     restarts: Counter,
-    timed: u32,
+    /// Calls by hook. Counted apart: with one count for all, hooks that take turns would always time the same one.
+    timed: [u32; Hook::ALL.len()],
 }
 
 // === impl Ended ===
@@ -66,7 +67,7 @@ impl Meters {
             memory: shard.gauge(&families.memory, &[plugin]),
             bytes: 0,
             restarts: shard.counter(&families.restarts, &[plugin]),
-            timed: 0,
+            timed: Default::default(),
             shard: shard.clone(),
         }
     }
@@ -84,9 +85,10 @@ impl Meters {
     }
 
     /// The time before a call, if this one is to be timed.
-    pub fn begin(&mut self) -> Option<Instant> {
-        self.timed = self.timed.wrapping_add(1);
-        (self.timed % SAMPLE == 1).then(Instant::now)
+    pub fn begin(&mut self, hook: Hook) -> Option<Instant> {
+        let calls = self.timed.get_mut(hook as usize)?;
+        *calls = calls.wrapping_add(1);
+        (*calls % SAMPLE == 1).then(Instant::now)
     }
 
     pub fn end(&self, hook: Hook, begun: Instant) {

@@ -238,3 +238,14 @@ fn who_waits_in_a_lost_instance_is_told() {
     let (_, outcome) = guest.instance.resume(slot, Ticket(1), scope);
     assert!(format!("{outcome:?}").contains("was replaced"), "{outcome:?}");
 }
+
+#[test]
+fn hooks_that_take_turns_are_all_timed() {
+    let guest = guest(&format!("{COUNTING} (func (export \"tidegate_log\") (param i32))"));
+    for _ in 0..16 {
+        guest.request();
+        guest.call(Hook::Log, answered(200));
+    }
+    let timed = |hook: &str| guest.value("tidegate.plugin.hook.duration", &[("hook", hook)]);
+    assert_eq!((timed("request_head"), timed("log")), (1.0, 1.0));
+}
