@@ -249,3 +249,22 @@ fn hooks_that_take_turns_are_all_timed() {
     let timed = |hook: &str| guest.value("tidegate.plugin.hook.duration", &[("hook", hook)]);
     assert_eq!((timed("request_head"), timed("log")), (1.0, 1.0));
 }
+
+#[test]
+fn an_instance_that_defines_something_else_does_not_run() {
+    // The only value of its label set is random.
+    let guest = guest(&format!(
+        r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+           (func (export "tidegate_configure") (result i32)
+              (drop (call $random (i32.const 4112) (i32.const 8)))
+              (i64.store (i32.const 4112) (i64.or (i64.const 0x4040404040404040)
+                  (i64.and (i64.const 0x3f3f3f3f3f3f3f3f) (i64.load (i32.const 4112)))))
+              (drop (call $define_label_set (i32.const 4099) (i32.const 21)))
+              (i32.const 0))
+           (data (i32.const 4099) "\01\00\00\00n\01\00\00\00\08\00\00\00")
+           {}"#,
+        on_request("")
+    ));
+    assert!(fault(&guest).to_string().contains("defined something else"));
+    assert_eq!(guest.calls("configure", "trap"), 1.0);
+}
