@@ -9,7 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::error::Reason;
-use crate::telemetry::trace_context::{SpanId, TraceContext};
+use crate::telemetry::metrics::exchange::{Active, RouteMetrics};
+use crate::telemetry::trace_context::{self, SpanId, TraceContext};
+
+pub use crate::telemetry::scope::{ListenerScope, RouteScope};
+
+mod begin;
+mod emit;
 
 /// Everything that is known of one exchange.
 #[derive(Debug)]
@@ -37,6 +43,8 @@ pub struct Record {
     pub error: Option<Reason>,
     /// What the limits said, in order: `(limit, allowed)`.
     pub limits: Vec<(Arc<str>, bool)>,
+    /// What the upstream's breaker said, where it was asked.
+    pub breaker: Option<BreakerDecision>,
     /// Whether the client and the upstream both said 101.
     pub websocket: bool,
     /// Set by plugins; the proxy's own names are refused when they are added.
@@ -45,6 +53,41 @@ pub struct Record {
     pub span: SpanDetail,
     /// Child spans of plugins.
     pub spans: Vec<ChildSpan>,
+    /// Of the request's head as it came, before anything changed it.
+    pub(super) captured: Captured,
+    /// Which gauge of requests under way this one is counted in.
+    active: Active,
+    /// When both sides had said 101.
+    switched: Option<Instant>,
+}
+
+/// What is known when a request's head is there.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The peer that is connected to us.
+    pub peer: SocketAddr,
+    pub request: RequestHead,
+}
+
+/// What a breaker said of one exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerDecision {
+    /// Closed: go on.
+    Allowed,
+    /// Half open: go on, as one of the few that try it out.
+    Probe,
+    /// Open: not sent.
+    Rejected,
+}
+
+/// What outputs need of the request's headers, which may be gone when the exchange ends.
+#[derive(Debug, Default)]
+pub(super) struct Captured {
+    /// In the order of the access log's included request headers.
+    pub headers: Vec<Option<http::HeaderValue>>,
+    pub user_agent: Option<http::HeaderValue>,
+    /// Of the authority that the client asked for, where it named one.
+    pub port: Option<u16>,
 }
 
 /// The request as the exchange sees it. The headers are taken when they are sent upstream, unless someone needs them later.
@@ -74,6 +117,8 @@ pub struct ResponseHead {
 pub struct Attempt {
     pub span: SpanId,
     pub endpoint: Arc<str>,
+    /// The whole URL as sent, where it is known: the span's `url.full`.
+    pub url: Option<Box<str>>,
     pub started: Instant,
     /// When the response's head was there, or the attempt had failed; for the client span's end the body counts too.
     pub head: Option<Instant>,
@@ -143,20 +188,81 @@ impl Record {
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
+
+    /// The route that matched; from here on the exchange counts for it.
+    pub fn enter(&mut self, route: Rc<RouteScope>) {
+        self.route = Some(route);
+    }
+
+    /// Begins an attempt to get an answer from `endpoint`, and writes the trace context and the correlation id into the
+    /// headers that are about to be sent there.
+    pub fn attempt(&mut self, endpoint: Arc<str>, headers: &mut HeaderMap) -> &mut Attempt {
+        let span = self.listener.worker.span_id();
+        trace_context::inject(&self.trace, span, headers);
+        if let Ok(id) = http::HeaderValue::from_str(&self.correlation.id) {
+            headers.insert(self.correlation.header.clone(), id);
+        }
+        let attempt = Attempt {
+            span,
+            endpoint,
+            url: None,
+            started: Instant::now(),
+            head: None,
+            ended: None,
+            status: None,
+            error: None,
+            reused: false,
+        };
+        self.attempts.push(attempt);
+        let last = self.attempts.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "pushed above")]
+        &mut self.attempts[last]
+    }
+
+    /// Both sides have said 101: from here on the exchange is a WebSocket session, and its bytes are the body sizes.
+    pub fn switch(&mut self) {
+        if self.switched.is_none() {
+            self.websocket = true;
+            self.switched = Some(Instant::now());
+            self.with_metrics(RouteMetrics::websocket_opened);
+        }
+    }
+
+    /// The status that the client was sent, or was about to be.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.response.as_ref().map(|response| response.status)
+    }
+
+    /// From sending the request upstream to the response's head, for the attempt that had one.
+    pub fn upstream_elapsed(&self) -> Option<Duration> {
+        let attempt = self.attempts.last()?;
+        Some(attempt.head?.duration_since(attempt.started))
+    }
+
+    /// As in the request line.
+    pub fn protocol(&self) -> &'static str {
+        match self.request.version {
+            Version::HTTP_09 => "HTTP/0.9",
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            Version::HTTP_3 => "HTTP/3",
+            _ => "HTTP/1.1",
+        }
+    }
 }
 
-/// What a listener says about its exchanges.
-#[derive(Debug)]
-pub struct ListenerScope {
-    pub name: Arc<str>,
+// === impl BreakerDecision ===
+
+impl BreakerDecision {
+    /// The word in log lines and spans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Probe => "probe",
+            Self::Rejected => "rejected",
+        }
+    }
 }
 
-/// What a route says about its exchanges.
-#[derive(Debug)]
-pub struct RouteScope {
-    pub name: Arc<str>,
-    /// The value of `http.route`.
-    pub template: Arc<str>,
-    /// The upstream's name.
-    pub upstream: Arc<str>,
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! How a record begins: its trace, its correlation id, and what must be kept of the request's head.
+//! It knows no stage of the exchange.
+
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use http::HeaderMap;
+use http::header::{HOST, USER_AGENT};
+use rand::Rng as _;
+
+use super::{Arrival, Captured, Correlation, ListenerScope, Record, RequestHead, SpanDetail};
+use crate::telemetry::trace_context::{self, SpanId, TraceContext};
+
+// === impl Record ===
+
+impl Record {
+    /// Begins the record of an exchange; nothing but its drop ends it. The client is the peer until somebody knows better.
+    pub fn begin(listener: Rc<ListenerScope>, arrival: Arrival) -> Self {
+        let Arrival { peer, request } = arrival;
+        let started_at = SystemTime::now();
+        let trace = trace(&listener, &request.headers);
+        let correlation = Correlation::begin(&request.headers, started_at, &mut *listener.worker.random.borrow_mut());
+        Self {
+            started: Instant::now(),
+            started_at,
+            trace,
+            correlation,
+            peer,
+            trusted_peer: false,
+            client: peer.ip(),
+            captured: Captured::of(&listener, &request),
+            active: listener.metrics.enter(&request.method, request.https),
+            listener,
+            route: None,
+            request,
+            response: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            attempts: Vec::new(),
+            error: None,
+            limits: Vec::new(),
+            breaker: None,
+            websocket: false,
+            fields: Vec::new(),
+            span: SpanDetail::default(),
+            spans: Vec::new(),
+            switched: None,
+        }
+    }
+}
+
+fn trace(listener: &ListenerScope, headers: &HeaderMap) -> TraceContext {
+    let incoming = trace_context::extract(headers);
+    let mut random = listener.worker.random.borrow_mut();
+    let span = SpanId(random.random_range(1..=u64::MAX));
+    let (trace_id, parent, is_random, state) = match incoming.caller {
+        Some(caller) => (caller.trace_id, Some(caller.span), caller.random, caller.state),
+        // Zero is not an id.
+        None => (random.random_range(1..=u128::MAX), None, true, None),
+    };
+    let sampled = listener.outputs.sampler.head(trace_id, incoming.decision);
+    TraceContext { trace_id, span, parent, sampled, random: is_random, state, b3: incoming.b3 }
+}
+
+// === impl Captured ===
+
+impl Captured {
+    fn of(listener: &ListenerScope, request: &RequestHead) -> Self {
+        let mut captured = Self::default();
+        if let Some(log) = &listener.outputs.log {
+            captured.headers = log.capture(&request.headers);
+        }
+        if listener.outputs.spans.is_some() {
+            captured.user_agent = request.headers.get(USER_AGENT).cloned();
+            captured.port = match request.uri.authority() {
+                Some(authority) => authority.port_u16(),
+                None => request.headers.get(HOST).and_then(|host| host.to_str().ok()?.rsplit_once(':')?.1.parse().ok()),
+            };
+        }
+        captured
+    }
+}
