@@ -5,15 +5,15 @@
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use tidegate::plugin::config::{Budget, OnFailure, Plugin, Source};
 use tidegate::plugin::contract::Scope;
 use tidegate::plugin::{Engine, Instance, Loaded};
 use tidegate::telemetry::metrics::Registry;
-use tidegate::telemetry::record::{Correlation, ListenerScope, Record, RequestHead, SpanDetail};
-use tidegate::telemetry::trace_context::{SpanId, TraceContext};
+use tidegate::telemetry::record::{Arrival, Record, RequestHead};
+use tidegate::telemetry::scope::{ListenerScope, WorkerScope};
 use tidegate_abi::Hook;
 
 const GUEST: &str = r#"(module
@@ -122,32 +122,14 @@ fn scope() -> Scope {
     {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    Box::new(Record {
-        listener: Rc::new(ListenerScope { name: Arc::from("web") }),
-        route: None,
-        started: Instant::now(),
-        started_at: SystemTime::now(),
-        trace: TraceContext { trace_id: 1, span: SpanId(1), parent: None, sampled: false, state: None },
-        correlation: Correlation { id: "0198".into(), header: HeaderName::from_static("x-request-id") },
-        peer: "10.0.0.1:4711".parse().unwrap(),
-        trusted_peer: false,
-        client: "203.0.113.9".parse().unwrap(),
-        request: RequestHead {
-            uri: "/users/42".parse().unwrap(),
-            version: Version::HTTP_11,
-            host: "api.example.com".into(),
-            headers,
-            ..RequestHead::default()
-        },
-        response: None,
-        request_bytes: 0,
-        response_bytes: 0,
-        attempts: Vec::new(),
-        error: None,
-        limits: Vec::new(),
-        websocket: false,
-        fields: Vec::new(),
-        span: SpanDetail::default(),
-        spans: Vec::new(),
-    })
+    let request = RequestHead {
+        uri: "/users/42".parse().unwrap(),
+        version: Version::HTTP_11,
+        host: "api.example.com".into(),
+        headers,
+        ..RequestHead::default()
+    };
+    let worker = Rc::new(WorkerScope::silent(&Registry::new()).unwrap());
+    let listener = ListenerScope::new(&worker, &Arc::from("web"));
+    Box::new(Record::begin(listener, Arrival { peer: "10.0.0.1:4711".parse().unwrap(), request }))
 }

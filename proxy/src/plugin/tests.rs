@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, StatusCode, Version};
 use tidegate_abi::Hook;
@@ -21,10 +21,9 @@ use super::config::{Budget, OnFailure, Plugin, Source};
 use super::contract::{Outcome, Scope, Slot};
 use super::{Engine, Instance, LoadError, Loaded};
 use crate::telemetry::metrics::{Registry, Shard, Snapshot};
-use crate::telemetry::record::{
-    Correlation, ListenerScope, Record, RequestHead, ResponseHead, RouteScope, SpanDetail, Value,
-};
-use crate::telemetry::trace_context::{SpanId, TraceContext};
+use crate::telemetry::record::{Arrival, Record, RequestHead, ResponseHead, Value};
+use crate::telemetry::scope::{ListenerScope, RouteScope, WorkerScope};
+use crate::telemetry::trace_context::SpanId;
 
 const PAGE: &str = include_str!("../../../docs/abi.md");
 
@@ -153,44 +152,26 @@ fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
 }
 
 fn scope() -> Scope {
-    Box::new(Record {
-        listener: Rc::new(ListenerScope { name: "web".into() }),
-        route: Some(Rc::new(RouteScope {
-            name: "users".into(),
-            template: "/users/{id}".into(),
-            upstream: "app".into(),
-        })),
-        started: Instant::now(),
-        started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        trace: TraceContext {
-            trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
-            span: SpanId(0x00f0_67aa_0ba9_02b7),
-            parent: None,
-            sampled: true,
-            state: None,
-        },
-        correlation: Correlation { id: "0198".into(), header: HeaderName::from_static("x-request-id") },
-        peer: "10.0.0.1:4711".parse().unwrap(),
-        trusted_peer: true,
-        client: "203.0.113.9".parse().unwrap(),
-        request: RequestHead {
-            uri: "/users/42?a=b".parse().unwrap(),
-            version: Version::HTTP_11,
-            host: "api.example.com".into(),
-            headers: headers(&[("x-tenant", b"acme"), ("x-tenant", b"glo\xffbex"), ("accept", b"*/*")]),
-            ..RequestHead::default()
-        },
-        response: None,
-        request_bytes: 7,
-        response_bytes: 0,
-        attempts: Vec::new(),
-        error: None,
-        limits: Vec::new(),
-        websocket: false,
-        fields: Vec::new(),
-        span: SpanDetail::default(),
-        spans: Vec::new(),
-    })
+    let worker = Rc::new(WorkerScope::silent(&Registry::new()).unwrap());
+    let request = RequestHead {
+        uri: "/users/42?a=b".parse().unwrap(),
+        version: Version::HTTP_11,
+        host: "api.example.com".into(),
+        headers: headers(&[("x-tenant", b"acme"), ("x-tenant", b"glo\xffbex"), ("accept", b"*/*")]),
+        ..RequestHead::default()
+    };
+    let listener = ListenerScope::new(&worker, &"web".into());
+    let mut record = Record::begin(listener, Arrival { peer: "10.0.0.1:4711".parse().unwrap(), request });
+    record.enter(RouteScope::new(&worker, &"users".into(), "/users/{id}", "app"));
+    record.started_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    record.trace.trace_id = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
+    record.trace.span = SpanId(0x00f0_67aa_0ba9_02b7);
+    record.trace.sampled = true;
+    record.correlation.id = "0198".into();
+    record.trusted_peer = true;
+    record.client = "203.0.113.9".parse().unwrap();
+    record.request_bytes = 7;
+    Box::new(record)
 }
 
 fn answered(status: u16) -> Scope {

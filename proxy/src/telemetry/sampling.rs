@@ -29,6 +29,11 @@ impl Sampler {
         }
     }
 
+    /// Keeps nothing.
+    pub(super) const fn never() -> Self {
+        Self { threshold: 0, parent_based: false, always_errors: false, always_slower_than: None }
+    }
+
     /// The decision at the head of an exchange, from the trace id and the caller's decision where it made one.
     ///
     /// The ratio is taken as OpenTelemetry's `TraceIdRatioBased` does, so that all who use the same ratio keep the same traces.

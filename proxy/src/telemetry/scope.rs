@@ -9,11 +9,12 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::telemetry::access_log::{LogBuffer, Stamp};
-use crate::telemetry::metrics::Shard;
+use crate::telemetry::access_log::{LogBuffer, Sender, Stamp};
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::exchange::{ListenerMetrics, RouteMetrics};
+use crate::telemetry::metrics::{Conflict, Registry, Shard};
 use crate::telemetry::outputs::{Current, Outputs};
+use crate::telemetry::sampling::Sampler;
 use crate::telemetry::spans::SpanBuffer;
 use crate::telemetry::trace_context::SpanId;
 
@@ -66,6 +67,17 @@ impl WorkerScope {
             spans: SpanBuffer::default(),
             stamp: Stamp::default(),
         }
+    }
+
+    /// A worker whose records are only counted: for what wants a record and no telemetry, as benchmarks do.
+    ///
+    /// # Errors
+    /// A name of the proxy's own metrics is taken by something else.
+    pub fn silent(registry: &Registry) -> Result<Self, Conflict> {
+        let catalogue = Catalogue::new(registry)?;
+        let outputs = Outputs { sampler: Sampler::never(), log: None, spans: None };
+        let log = LogBuffer::new(Sender::nowhere());
+        Ok(Self::new(registry.shard(), catalogue, Current::new(outputs), log))
     }
 
     /// The worker's shard of the metrics, for everything else that it counts.
