@@ -3,3 +3,38 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
+
+mod main_job;
+
+mod bodies;
+mod forwarding;
+mod http1;
+mod http2;
+mod malformed;
+mod smuggling;
+mod tls;
+
+mod failures;
+mod routes;
+mod timeouts;
+mod upstreams;
+mod websockets;
+
+mod breaker;
+mod limits;
+
+mod hostile_plugins;
+mod plugins;
+
+mod access_log;
+mod correlation;
+mod metrics;
+mod otlp;
+mod propagation;
+
+mod admin;
+mod cli;
+mod reload;
+mod shutdown;
+
+mod house;

@@ -99,6 +99,16 @@ impl Connection {
         matches!(self.sender, Sender::Http2(_))
     }
 
+    /// The same HTTP/2 connection once more, for streams side by side.
+    pub fn beside(&self) -> Self {
+        match &self.sender {
+            Sender::Http2(sender) => {
+                Self { sender: Sender::Http2(sender.clone()), scheme: self.scheme, host: self.host.clone() }
+            }
+            Sender::Http1(_) => panic!("HTTP/1.1 has one request at a time"),
+        }
+    }
+
     /// A GET, with the answer read to its end.
     pub async fn get(&mut self, path: &str) -> Answer {
         self.send(request("GET", path).body(Body::empty()).unwrap()).await

@@ -151,6 +151,18 @@ impl RawConnection {
         self.rest.is_empty() && !self.more() && self.rest.is_empty()
     }
 
+    /// Whether the peer has closed by now; what it sent stays to be read.
+    pub fn closed_now(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut byte = [0; 1];
+        let closed = match self.stream.peek(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        };
+        self.stream.set_nonblocking(false).unwrap();
+        closed
+    }
+
     /// Whether the peer stays silent for `time`: for "nothing may arrive", where waiting longer could only find more.
     pub fn silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).unwrap();

@@ -1,0 +1,159 @@
+//! Upstreams that are down, cut, or answer garbage: what the client gets, and what is said of it.
+//! Slow ones are in `timeouts`.
+
+use tidegate_tests::{Answer, Body, Connection, Proxy, get, nowhere, origin, proxy, raw, raw_origin, request};
+
+#[tokio::test]
+async fn nobody_listens() {
+    let proxy = proxy().upstream(nowhere()).start();
+    for http2 in [false, true] {
+        let mut client = match http2 {
+            true => Connection::http2(proxy.address()).await,
+            false => Connection::http1(proxy.address()).await,
+        };
+        let answer = client.get("/users/42").await;
+        assert_eq!(answer.status, 502);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["title"], "Bad Gateway");
+        assert_eq!(problem["status"], 502);
+        assert_eq!(problem["reason"], "connect_failed");
+        assert_eq!(problem["correlation_id"], answer.header("x-request-id"));
+        // The connection lives on.
+        assert_eq!(client.get("/").await.status, 502);
+    }
+    let log = proxy.wait_for_log(4);
+    assert_eq!(log[0]["error"], serde_json::json!({ "source": "upstream", "reason": "connect_failed" }));
+    assert_eq!(log[0]["status"], 502);
+    let labels = [("source", "upstream"), ("reason", "connect_failed"), ("route", "app")];
+    proxy.wait_for_metric("tidegate_errors_total", &labels, 4.0);
+}
+
+/// Starts a proxy before an origin that says `bytes` to every request, and asks it once.
+fn answered_with(bytes: &'static [u8]) -> (Proxy, Option<tidegate_tests::RawMessage>) {
+    let origin = raw_origin(move |_, connection| {
+        if connection.head().is_some() {
+            connection.send(bytes);
+        }
+    });
+    let proxy = proxy().upstream(origin.address()).start();
+    let mut client = raw(proxy.address());
+    let answer = client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").message();
+    (proxy, answer)
+}
+
+#[test]
+fn garbage_is_a_bad_gateway() {
+    let garbage: &[(&str, &[u8])] = &[
+        ("no HTTP", b"SSH-2.0-OpenSSH_9.9\r\n\r\n"),
+        ("binary", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+        ("a status that is no number", b"HTTP/1.1 abc OK\r\n\r\n"),
+        ("a status of two digits", b"HTTP/1.1 20 OK\r\n\r\n"),
+        ("another version", b"HTTP/3.0 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        ("a header without a colon", b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n"),
+        ("a space in a name", b"HTTP/1.1 200 OK\r\nx y: a\r\ncontent-length: 0\r\n\r\n"),
+        ("two lengths", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nabc"),
+        ("a length that is no number", b"HTTP/1.1 200 OK\r\ncontent-length: two\r\n\r\nab"),
+        (
+            "a 101 that nobody asked for",
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        ),
+        ("an endless head", &[b'a'; 2_000_000]),
+    ];
+    for (what, bytes) in garbage {
+        let (proxy, answer) = answered_with(bytes);
+        let answer = answer.unwrap_or_else(|| panic!("{what}: closed without an answer"));
+        assert_eq!(answer.status(), 502, "{what}: {}", answer.head);
+        let reason = answer.json()["reason"].as_str().unwrap().to_owned();
+        assert!(["upstream_protocol", "upstream_closed"].contains(&reason.as_str()), "{what}: {reason}");
+        proxy.wait_for_metric("tidegate_errors_total", &[("source", "upstream")], 1.0);
+    }
+}
+
+#[test]
+fn closed_before_the_answer() {
+    let (proxy, answer) = answered_with(b"");
+    let answer = answer.unwrap();
+    assert_eq!((answer.status(), answer.json()["reason"].as_str()), (502, Some("upstream_closed")));
+    assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "upstream_closed");
+    let (_, answer) = answered_with(b"HTTP/1.1 200 OK\r\ncontent-le");
+    assert_eq!(answer.unwrap().status(), 502);
+}
+
+#[tokio::test]
+async fn a_cut_body_is_seen_as_cut() {
+    let origin = origin().start();
+    let proxy = proxy().origin(&origin).start();
+    // HTTP/1.1 with a length: fewer bytes than promised, then the end.
+    let mut client = raw(proxy.address());
+    let head = client.send("GET /cut HTTP/1.1\r\nhost: a.test\r\n\r\n").head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"));
+    assert_eq!(client.to_end(), b"0123456789");
+    // HTTP/2: a reset.
+    let mut client = Connection::http2(proxy.address()).await;
+    let response = client.begin(request("GET", "/cut").body(Body::empty()).unwrap()).await.unwrap();
+    assert!(Answer::read(response).await.is_err());
+    let log = proxy.wait_for_log(2);
+    for line in &log {
+        assert_eq!(line["error"]["reason"], "upstream_body_incomplete", "{line:#}");
+        assert_eq!((&line["status"], &line["response_bytes"]), (&200.into(), &10.into()));
+    }
+    proxy.wait_for_metric("tidegate_errors_total", &[("reason", "upstream_body_incomplete")], 2.0);
+}
+
+#[test]
+fn cut_and_malformed_chunks_are_not_a_whole_body() {
+    for bytes in [
+        &b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"[..],
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhelloX0\r\n\r\n",
+    ] {
+        let origin = raw_origin(move |_, connection| {
+            if connection.head().is_some() {
+                connection.send(bytes);
+            }
+        });
+        let proxy = proxy().upstream(origin.address()).start();
+        let mut client = raw(proxy.address());
+        client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        let answer = String::from_utf8_lossy(&client.to_end()).into_owned();
+        assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
+        assert_eq!(proxy.wait_for_log(1)[0]["error"]["source"], "upstream");
+    }
+}
+
+#[tokio::test]
+async fn an_origins_own_errors_pass_untouched() {
+    let origin = origin().start();
+    let proxy = proxy().origin(&origin).start();
+    let answer = get(proxy.address(), "/status/503").await;
+    assert_eq!((answer.status, answer.text().as_str()), (503, "as asked"));
+    assert!(proxy.wait_for_log(1)[0]["error"].is_null());
+    let scrape = proxy.wait_for_metric("http_server_request_duration_seconds_count", &[], 1.0);
+    let labels = [("http_response_status_code", "503"), ("error_type", "503")];
+    assert_eq!(scrape.value("http_server_request_duration_seconds_count", &labels), 1.0);
+    assert_eq!(scrape.value("tidegate_errors_total", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve() {
+    let proxy = proxy()
+        .config("routes: [{ upstream: app }]\nupstreams: { app: { endpoints: [\"does-not-exist.invalid:80\"] } }")
+        .start();
+    let answer = get(proxy.address(), "/").await;
+    assert!([502, 504].contains(&answer.status), "{answer:?}");
+    assert!(["connect_failed", "connect_timeout"].contains(&answer.reason().as_str()));
+}
+
+#[tokio::test]
+async fn the_origin_comes_back() {
+    let first = origin().start();
+    let address = first.address();
+    let proxy = proxy().origin(&first).start();
+    assert_eq!(get(proxy.address(), "/").await.status, 200);
+    first.stop();
+    assert_eq!(get(proxy.address(), "/").await.status, 502);
+    let _second = origin().at(address).start();
+    assert_eq!(get(proxy.address(), "/").await.status, 200);
+}

@@ -1,0 +1,122 @@
+//! Everything that may take too long: connect, head, body, the whole exchange, the client itself.
+//! It asserts what happens when time is over, never how exactly.
+
+use tidegate_tests::{Authority, Connection, Proxy, get, origin, proxy, raw, raw_origin};
+
+fn start(address: std::net::SocketAddr, timeouts: &str, route: &str) -> Proxy {
+    proxy()
+        .config(format!("routes: [{{ name: app, upstream: app{route} }}]"))
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{address}\"], timeouts: {timeouts} }} }}"))
+        .start()
+}
+
+fn counted(proxy: &Proxy, source: &str, reason: &str) {
+    proxy.wait_for_metric("tidegate_errors_total", &[("source", source), ("reason", reason)], 1.0);
+    let log = proxy.wait_for_log(1);
+    assert_eq!((log[0]["error"]["source"].as_str(), log[0]["error"]["reason"].as_str()), (Some(source), Some(reason)));
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer() {
+    let origin = origin().start();
+    let proxy = start(origin.address(), "{ head: 200ms }", "");
+    let answer = get(proxy.address(), "/hang").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "upstream_head_timeout"));
+    counted(&proxy, "upstream", "upstream_head_timeout");
+    // It is asked again, and on a connection that is not the hanging one.
+    assert_eq!(get(proxy.address(), "/").await.status, 200);
+}
+
+#[test]
+fn an_upstream_that_stops_within_its_body() {
+    let origin = origin().start();
+    let proxy = start(origin.address(), "{ idle: 200ms }", "");
+    let mut client = raw(proxy.address());
+    assert!(client.send("GET /stall HTTP/1.1\r\nhost: a.test\r\n\r\n").head().unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(client.to_end(), b"0123456789");
+    counted(&proxy, "upstream", "upstream_body_timeout");
+}
+
+#[tokio::test]
+async fn a_slow_but_steady_body_is_no_timeout() {
+    let origin = origin().start();
+    let proxy = start(origin.address(), "{ idle: 2s, head: 2s }", "");
+    let answer = get(proxy.address(), "/drip/20/30").await;
+    assert_eq!((answer.status, answer.body.len()), (200, 160));
+}
+
+#[tokio::test]
+async fn the_whole_exchange_takes_too_long() {
+    let origin = origin().start();
+    let proxy = start(origin.address(), "{ head: 20s }", ", timeout: 200ms");
+    let answer = get(proxy.address(), "/hang").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "timeout"));
+    counted(&proxy, "proxy", "timeout");
+}
+
+#[test]
+fn the_whole_exchange_takes_too_long_within_the_body() {
+    let origin = origin().start();
+    let proxy = start(origin.address(), "{ idle: 20s }", ", timeout: 300ms");
+    let mut client = raw(proxy.address());
+    assert!(
+        client.send("GET /drip/100000/20 HTTP/1.1\r\nhost: a.test\r\n\r\n").head().unwrap().starts_with("HTTP/1.1 200")
+    );
+    assert!(!client.to_end().ends_with(b"0\r\n\r\n"));
+    counted(&proxy, "proxy", "timeout");
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_finish_its_handshake() {
+    let authority = Authority::new();
+    let origin = raw_origin(|_, connection| {
+        connection.to_end();
+    });
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app }]")
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], timeouts: {{ connect: 200ms }}, tls: {{ server_name: a.test, ca: {:?} }} }} }}",
+            origin.address(),
+            authority.file()
+        ))
+        .start();
+    let answer = get(proxy.address(), "/").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "connect_timeout"));
+    counted(&proxy, "upstream", "connect_timeout");
+}
+
+#[test]
+fn a_client_that_does_not_send_its_body() {
+    let origin = origin().start();
+    let proxy = proxy()
+        .config("listeners: [{ name: web, address: \"127.0.0.1:0\", idle_timeout: 300ms }]")
+        .origin(&origin)
+        .start();
+    let mut client = raw(proxy.address());
+    client.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100\r\n\r\nhello");
+    let answer = client.to_end();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+    counted(&proxy, "client", "body_timeout");
+}
+
+#[tokio::test]
+async fn many_slow_clients_do_not_hold_up_the_others() {
+    let origin = origin().start();
+    let proxy = proxy().origin(&origin).start();
+    let slow: Vec<_> = (0..200)
+        .map(|number| {
+            let mut client = raw(proxy.address());
+            match number % 3 {
+                0 => client.send("GET / HTTP/1.1\r\nhost: a"),
+                1 => client.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1000\r\n\r\nhello"),
+                _ => client.send("GET /stream/100000 HTTP/1.1\r\nhost: a.test\r\n\r\n"),
+            };
+            client
+        })
+        .collect();
+    let mut client = Connection::http1(proxy.address()).await;
+    for _ in 0..20 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    drop(slow);
+}
