@@ -18,7 +18,8 @@ pub enum Trust {
 }
 
 /// Some peers. The peer is who is connected to the proxy, not the client behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
 pub enum Peers {
     /// Trusted proxies of the listener, and peers with a private, link-local or loopback address.
     Internal,
@@ -76,9 +77,8 @@ impl<'de> Deserialize<'de> for Trust {
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Trust, A::Error> {
                 let mut peers = Vec::new();
-                while let Some(text) = list.next_element::<String>()? {
-                    let read = Peers::read(&text);
-                    peers.push(read.ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &self))?);
+                while let Some(one) = list.next_element()? {
+                    peers.push(one);
                 }
                 Ok(Trust::Peers(peers))
             }
@@ -112,6 +112,16 @@ impl Peers {
             Self::Internal => trusted_proxy || peer.is_some_and(is_internal),
             Self::Network { address, bits } => peer.is_some_and(|peer| same_network(peer, address, bits)),
         }
+    }
+}
+
+impl TryFrom<String> for Peers {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::read(&text).ok_or_else(|| {
+            format!("`{text}` is none of `internal`, `trusted_proxies`, and a network like `10.0.0.0/8`")
+        })
     }
 }
 

@@ -85,6 +85,114 @@ pub mod prelude {
     pub use std::time::Duration;
 }
 
+/// The snippets of the plugin guide, which are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugin-guide.md")]
+pub struct PluginGuide;
+
+/// What `#[plugin]` refuses.
+///
+/// This one is right; each of the others differs from it in one thing.
+///
+/// ```
+/// use tidegate_sdk::prelude::*;
+/// struct P;
+/// #[plugin]
+/// impl P {
+///     fn configure(_config: serde_json::Value, _define: &mut Define) -> Result<Self> { Ok(Self) }
+///     fn log(&self, _exchange: &Exchange) {}
+/// }
+/// # fn main() {}
+/// ```
+///
+/// An `async` hook.
+///
+/// ```compile_fail
+/// use tidegate_sdk::prelude::*;
+/// struct P;
+/// #[plugin]
+/// impl P {
+///     fn configure(_config: serde_json::Value, _define: &mut Define) -> Result<Self> { Ok(Self) }
+///     async fn log(&self, _exchange: &Exchange) {}
+/// }
+/// # fn main() {}
+/// ```
+///
+/// No `configure`.
+///
+/// ```compile_fail
+/// use tidegate_sdk::prelude::*;
+/// struct P;
+/// #[plugin]
+/// impl P {
+///     fn log(&self, _exchange: &Exchange) {}
+/// }
+/// # fn main() {}
+/// ```
+///
+/// A hook without `self`.
+///
+/// ```compile_fail
+/// use tidegate_sdk::prelude::*;
+/// struct P;
+/// #[plugin]
+/// impl P {
+///     fn configure(_config: serde_json::Value, _define: &mut Define) -> Result<Self> { Ok(Self) }
+///     fn log(_exchange: &Exchange) {}
+/// }
+/// # fn main() {}
+/// ```
+///
+/// A name that is almost a hook's.
+///
+/// ```compile_fail
+/// use tidegate_sdk::prelude::*;
+/// struct P;
+/// #[plugin]
+/// impl P {
+///     fn configure(_config: serde_json::Value, _define: &mut Define) -> Result<Self> { Ok(Self) }
+///     fn on_request(&self, _exchange: &Exchange) {}
+/// }
+/// # fn main() {}
+/// ```
+///
+/// A result that the hook cannot have.
+///
+/// ```compile_fail
+/// use tidegate_sdk::prelude::*;
+/// struct P;
+/// #[plugin]
+/// impl P {
+///     fn configure(_config: serde_json::Value, _define: &mut Define) -> Result<Self> { Ok(Self) }
+///     fn log(&self, exchange: &Exchange) -> Flow { exchange.reply(Reply::new(403)) }
+/// }
+/// # fn main() {}
+/// ```
+///
+/// Two states.
+///
+/// ```compile_fail
+/// use tidegate_sdk::prelude::*;
+/// struct P;
+/// #[plugin]
+/// impl P {
+///     fn configure(_config: serde_json::Value, _define: &mut Define) -> Result<Self> { Ok(Self) }
+///     fn request_head(&self, _exchange: &Exchange, _state: &mut u32) {}
+///     fn log(&self, _exchange: &Exchange, _state: &mut String) {}
+/// }
+/// # fn main() {}
+/// ```
+///
+/// A wrong number of labels.
+///
+/// ```compile_fail
+/// use tidegate_sdk::prelude::*;
+/// fn count(counter: Counter<2>, label: Label) { counter.add(1, [label]) }
+/// # fn main() {}
+/// ```
+#[cfg(doctest)]
+pub struct Refusals;
+
 /// What `#[plugin]` writes calls this. Not for authors.
 #[doc(hidden)]
 pub mod __private {
