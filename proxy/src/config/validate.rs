@@ -146,7 +146,8 @@ impl Walk<'_> {
             Kind::List => match &node.value {
                 Value::List(items) => self.list(node, items, schema),
                 Value::Scalar(scalar) => {
-                    let help = format!("did you mean `[{}]`?", scalar.written);
+                    let quote = if scalar.plain { "" } else { "\"" };
+                    let help = format!("did you mean `[{quote}{}{quote}]`?", shorten(&scalar.written));
                     self.error(node.span, node, "expected a list, found a single value".to_owned(), Some(help));
                     None
                 }
