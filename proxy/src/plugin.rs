@@ -20,7 +20,6 @@ mod state;
 mod series;
 mod drops;
 mod definitions;
-mod reserved;
 mod engine;
 mod error;
 

@@ -10,6 +10,7 @@ use wasmtime::{Caller, Linker};
 use super::{Result, State, parts, read};
 use crate::plugin::definitions::key;
 use crate::plugin::drops::{Effect, Why};
+use crate::telemetry::access_log::is_reserved_field;
 use crate::telemetry::record::{Field, Value};
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
@@ -68,7 +69,7 @@ pub(super) fn line(bytes: &[u8]) -> Cow<'_, str> {
 /// Sets a field of the exchange's log line; a key that is there gets the new value.
 fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
     let (Some(name), Some(value)) = (key(name), value) else { return state.refuse(Effect::LogField, Why::Invalid) };
-    if crate::plugin::reserved::is_reserved_field(name) {
+    if is_reserved_field(name) {
         return state.refuse(Effect::LogField, Why::Reserved);
     }
     let (budget, plugin) = (state.identity.budget.log_fields, state.identity.id);
