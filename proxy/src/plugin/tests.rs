@@ -7,6 +7,7 @@ mod headers;
 mod load;
 mod page;
 mod reading;
+mod shipped;
 
 use std::path::PathBuf;
 use std::rc::Rc;

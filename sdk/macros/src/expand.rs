@@ -9,7 +9,7 @@ use tidegate_abi::{EXPORT_RELEASE, EXPORT_VERSION, Hook, VERSION};
 
 use crate::hooks::{Hooks, Other};
 
-pub(crate) fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+pub(crate) fn plugin(arguments: &TokenStream, item: &TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
         return Err(Error::new(
             arguments.span(),
@@ -42,6 +42,7 @@ fn implementation(plugin: &Type, hooks: &Hooks) -> TokenStream {
     let hooks = others.iter().map(|other| method(plugin, other));
     quote! {
         #[automatically_derived]
+        #[allow(clippy::unit_arg)]
         impl ::tidegate_sdk::Plugin for #plugin {
             type State = #state;
             const HOOKS: &'static [::tidegate_sdk::Hook] = &[::tidegate_sdk::Hook::Configure, #(#names),*];

@@ -26,7 +26,7 @@ mod hooks;
 /// A hook cannot be `async` yet. What is written wrong is refused where it stands: the tests of the SDK hold examples.
 #[proc_macro_attribute]
 pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    match expand::plugin(arguments.into(), item.clone().into()) {
+    match expand::plugin(&arguments.into(), &item.clone().into()) {
         Ok(expanded) => expanded.into(),
         Err(error) => {
             // The block stays, so that nothing else seems to be missing too.

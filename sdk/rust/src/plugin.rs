@@ -154,6 +154,12 @@ impl<P: Plugin> Instance<P> {
     }
 }
 
+impl<P: Plugin> Default for Instance<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The state of a slot; a new one is there as soon as its slot is.
 fn state<S: Default>(states: &mut Vec<S>, slot: i32) -> &mut S {
     let slot = usize::try_from(slot).unwrap_or_default();

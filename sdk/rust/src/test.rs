@@ -71,6 +71,7 @@ impl TestHost {
     ///
     /// # Errors
     /// Why the plugin refused its configuration.
+    #[allow(clippy::needless_pass_by_value, reason = "a test writes `json!({ .. })`, and nothing around it")]
     pub fn configure<P: Plugin>(config: serde_json::Value) -> Result<Self> {
         let memory =
             Memory { config: config.to_string().into_bytes(), hook: Some(Hook::Configure), ..Memory::default() };

@@ -93,6 +93,7 @@ impl Busy {
     }
 }
 
+#[allow(clippy::unwrap_used, reason = "only tests call it")]
 fn host() -> TestHost {
     TestHost::configure::<Busy>(json!({})).unwrap()
 }
