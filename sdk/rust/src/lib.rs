@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! [`plugin`] says which hooks there are and what they may look like. The [guide](https://github.com/tidegate/tidegate/blob/main/docs/plugin-guide.md)
+//! [`plugin`] says which hooks there are and what they may look like. The guide, `docs/plugin-guide.md`,
 //! leads from nothing to a loaded plugin.
 #![warn(missing_docs)]
 
