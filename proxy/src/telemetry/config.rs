@@ -77,6 +77,9 @@ pub struct Scrape {
     pub path: Arc<str>,
 }
 
+/// Query parameters that are redacted where nothing else is said, in spans also where there is no access log.
+pub const REDACTED_QUERY: [&str; 6] = ["access_token", "api_key", "key", "password", "secret", "token"];
+
 /// One line for each exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessLog {
@@ -84,7 +87,7 @@ pub struct AccessLog {
     pub output: LogOutput,
     /// Headers to add, as `request_header.<name>` and `response_header.<name>`.
     pub include: Vec<LogInclude>,
-    /// Query parameters whose value is not written; compared without case.
+    /// Query parameters whose value is not written, here and in spans; compared without case.
     pub redact_query: Vec<Arc<str>>,
 }
 

@@ -86,7 +86,10 @@ impl Settings {
         let mut resource = vec![own("service.name", &service.name), own("service.version", env!("CARGO_PKG_VERSION"))];
         resource.extend(service.namespace.as_deref().map(|namespace| own("service.namespace", namespace)));
         resource.extend(service.attributes.iter().cloned());
-        let redact_query = config.access_log.as_ref().map(|log| log.redact_query.clone()).unwrap_or_default();
+        let redact_query = match &config.access_log {
+            Some(log) => log.redact_query.clone(),
+            None => config::REDACTED_QUERY.map(Arc::from).into(),
+        };
         Some(Self {
             otlp: config.otlp.clone()?,
             queue: config.traces.queue,

@@ -83,7 +83,7 @@ pub fn inject(context: &TraceContext, span: SpanId, headers: &mut HeaderMap) {
     text.push(b'-');
     push_hex(&mut text, span.0.into(), 16);
     text.push(b'-');
-    let flags = u8::from(context.sampled) * SAMPLED | u8::from(context.random) * RANDOM;
+    let flags = if context.sampled { SAMPLED } else { 0 } | if context.random { RANDOM } else { 0 };
     push_hex(&mut text, flags.into(), 2);
     // Cannot fail: hexadecimal digits and dashes.
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
@@ -198,7 +198,6 @@ pub(super) fn hex(digits: &[u8]) -> Option<u128> {
 /// The lowest digits of a number, in lower case.
 pub(super) fn push_hex(text: &mut Vec<u8>, number: u128, digits: u32) {
     text.extend((0..digits).rev().map(|digit| {
-        #[expect(clippy::cast_possible_truncation, reason = "four bits")]
         let value = (number >> (digit * 4) & 0xf) as u8;
         if value < 10 { b'0' + value } else { b'a' - 10 + value }
     }));

@@ -221,7 +221,7 @@ impl Default for AccessLogFile {
             format: LogFormatFile::default(),
             output: Text(Output::Stdout),
             include: Vec::new(),
-            redact_query: ["access_token", "api_key", "key", "password", "secret", "token"].map(str::to_owned).into(),
+            redact_query: crate::telemetry::config::REDACTED_QUERY.map(str::to_owned).into(),
         }
     }
 }

@@ -91,7 +91,6 @@ fn push_padded(out: &mut Vec<u8>, mut number: u64, digits: usize) {
 }
 
 fn digit(number: u64) -> u8 {
-    #[expect(clippy::cast_possible_truncation, reason = "one digit")]
     let digit = (number % 10) as u8;
     b'0' + digit
 }
