@@ -70,7 +70,9 @@ async fn a_server_span_with_its_attempt_over_both_protocols() {
         assert_eq!(collector.headers()["authorization"], "Bearer s3cret");
         // What the origin was told is the attempt's span.
         let traceparent = origin.last().header("traceparent");
-        assert_eq!(traceparent, format!("00-{}-{}-01", server.trace_id, client.span_id));
+        // Sampled; whether the id is said to be random is the proxy's choice.
+        assert!(traceparent.starts_with(&format!("00-{}-{}-", server.trace_id, client.span_id)), "{traceparent}");
+        assert!(traceparent.ends_with('1') || traceparent.ends_with('3'), "{traceparent}");
     }
 }
 

@@ -131,7 +131,8 @@ fn an_upstream_that_shakes_hands_wrongly_is_a_bad_gateway() {
         });
         let proxy = proxy().upstream(origin.address()).start();
         let answer = raw(proxy.address()).send(format!("{HANDSHAKE}\r\n")).response();
-        assert_eq!((answer.status(), answer.json()["reason"].as_str()), (502, Some("upstream_protocol")), "{what}");
+        assert_eq!(answer.status(), 502, "{what}: {}", answer.head);
+        assert_eq!(answer.json()["reason"], "upstream_protocol", "{what}");
     }
 }
 
@@ -186,6 +187,7 @@ fn when_one_side_ends_the_other_learns_of_it() {
     let mut client = raw(proxy.address());
     assert!(client.send(format!("{HANDSHAKE}\r\n")).head().unwrap().starts_with("HTTP/1.1 101"));
     client.to_end();
+    drop(client);
     proxy.wait_for_log(1);
 }
 

@@ -167,11 +167,13 @@ impl Proxy {
         self.stdout.lock().unwrap().clone()
     }
 
-    /// The access log so far.
+    /// The access log so far, in the order in which the exchanges ended; the lines of two workers may come otherwise.
     #[track_caller]
     pub fn log_lines(&self) -> Vec<Value> {
         let parse = |line: String| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        self.output_lines().into_iter().map(parse).collect()
+        let mut lines: Vec<Value> = self.output_lines().into_iter().map(parse).collect();
+        lines.sort_by_key(|line| string(&line["timestamp"]));
+        lines
     }
 
     /// The access log as soon as it has so many lines; more fail the test.
