@@ -143,8 +143,17 @@ fn a_line_cannot_be_forged() {
 async fn a_log_that_cannot_be_written_loses_lines_and_no_requests() {
     let origin = origin().start();
     let proxy = proxy().origin(&origin).config("telemetry: { access_log: { output: /dev/full } }").start();
-    for _ in 0..20 {
-        assert_eq!(get(proxy.address(), "/").await.status, 200);
+    // Some lines wait for the disk to have room again; of these there are more than may wait.
+    let path = format!("/{}", "x".repeat(6_000));
+    let mut client = tidegate_tests::Connection::http1(proxy.address()).await;
+    for _ in 0..400 {
+        assert_eq!(client.get(&path).await.status, 200);
     }
-    proxy.wait_for_metric("tidegate_telemetry_log_lines_total", &[("outcome", "dropped")], 20.0);
+    tidegate_tests::eventually("lost lines are counted", || {
+        proxy
+            .scrape()
+            .value("tidegate_telemetry_log_lines_total", &[("outcome", "dropped"), ("reason", "write_failed")])
+            > 0.0
+    });
+    assert!(proxy.diagnostics().iter().any(|line| line["level"] == "error" && line.to_string().contains("/dev/full")));
 }

@@ -66,7 +66,7 @@ async fn upstreams_over_tls() {
         let tls = format!("{{ server_name: users.internal, ca: {:?} }}", authority.file());
         let proxy = proxy().config(upstream(&origin.address().to_string(), &tls, protocol)).start();
         let answer = get(proxy.address(), "/bytes/1000").await;
-        assert_eq!((answer.status, answer.body.len()), (200, 1000), "{protocol}");
+        assert_eq!((answer.status, answer.body.len()), (200, 1000), "{protocol}: {}", answer.reason());
     }
 }
 

@@ -18,8 +18,8 @@ pub struct Authority {
     files: Scratch,
 }
 
-/// A certificate and its key.
-#[derive(Debug)]
+/// A certificate and its key, as files of their authority.
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// PEM files, for a configuration.
     pub certificate: PathBuf,

@@ -46,7 +46,7 @@ pub fn origin() -> OriginBuilder {
 pub struct OriginBuilder {
     address: SocketAddr,
     http2: bool,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Identity>,
 }
 
 /// A running origin; it stops, and cuts its connections, when dropped.
@@ -102,7 +102,7 @@ impl OriginBuilder {
 
     /// Speaks TLS with this identity.
     pub fn tls(mut self, identity: &Identity) -> Self {
-        self.tls = Some(identity.server(if self.http2 { &["h2"] } else { &["http/1.1"] }));
+        self.tls = Some(identity.clone());
         self
     }
 
@@ -126,11 +126,13 @@ impl OriginBuilder {
     }
 
     async fn serve(self, listener: TcpListener, log: Arc<Log>) {
+        let protocols: &[&str] = if self.http2 { &["h2"] } else { &["http/1.1"] };
+        let tls: Option<Arc<ServerConfig>> = self.tls.map(|identity| identity.server(protocols));
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
             let _ = stream.set_nodelay(true);
             log.connections.fetch_add(1, Ordering::SeqCst);
-            let (log, http2, tls) = (Arc::clone(&log), self.http2, self.tls.clone());
+            let (log, http2, tls) = (Arc::clone(&log), self.http2, tls.clone());
             tokio::spawn(async move {
                 match tls {
                     None => connection(stream, http2, log).await,

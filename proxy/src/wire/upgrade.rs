@@ -8,7 +8,8 @@
 mod tests;
 
 use http::header::{
-    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
@@ -30,9 +31,13 @@ pub enum Handshake {
     Invalid,
 }
 
-/// The value of `Sec-WebSocket-Key`; 16 bytes in base64.
+/// What the upstream's answer is held against: the value of `Sec-WebSocket-Key` (16 bytes in base64), and the
+/// subprotocols that were offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key(HeaderValue);
+pub struct Key {
+    key: HeaderValue,
+    offered: Vec<HeaderValue>,
+}
 
 /// Looks at a client's request.
 pub fn handshake(request: &Parts) -> Handshake {
@@ -54,7 +59,10 @@ pub fn handshake(request: &Parts) -> Handshake {
         _ => return Handshake::WrongVersion,
     }
     match only(headers, &SEC_WEBSOCKET_KEY) {
-        Some(key) if is_key(key.as_bytes()) => Handshake::WebSocket(Key(key.clone())),
+        Some(key) if is_key(key.as_bytes()) => {
+            let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
+            Handshake::WebSocket(Key { key: key.clone(), offered })
+        }
         _ => Handshake::Invalid,
     }
 }
@@ -65,7 +73,18 @@ pub fn accepts(key: &Key, status: StatusCode, headers: &HeaderMap) -> bool {
         && has_token(headers, &UPGRADE, "websocket")
         && has_token(headers, &CONNECTION, "upgrade")
         && only(headers, &SEC_WEBSOCKET_ACCEPT)
-            .is_some_and(|accept| accept.as_bytes() == derive_accept_key(key.0.as_bytes()).as_bytes())
+            .is_some_and(|accept| accept.as_bytes() == derive_accept_key(key.key.as_bytes()).as_bytes())
+        && is_offered(key, headers)
+}
+
+/// The upstream may choose none of the offered subprotocols, or one, and no other.
+fn is_offered(key: &Key, headers: &HeaderMap) -> bool {
+    let chosen = match only(headers, &SEC_WEBSOCKET_PROTOCOL) {
+        Some(chosen) => chosen.to_str().unwrap_or_default(),
+        None => return !headers.contains_key(SEC_WEBSOCKET_PROTOCOL),
+    };
+    let offered = key.offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    !chosen.is_empty() && offered.into_iter().any(|name| name.trim() == chosen)
 }
 
 /// Puts back what asks for, or grants, a WebSocket on this hop, after the hop-by-hop fields were removed.

@@ -92,3 +92,32 @@ fn only_the_answer_that_belongs_to_the_key_is_accepted() {
     headers.insert("sec-websocket-accept", HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOp="));
     assert!(!accepts(&key, StatusCode::SWITCHING_PROTOCOLS, &headers));
 }
+
+#[test]
+fn the_subprotocol_must_have_been_offered() {
+    let answer = |chosen: &[&'static str]| {
+        let mut headers = HeaderMap::new();
+        set_upgrade(&mut headers);
+        headers.insert("sec-websocket-accept", HeaderValue::from_static(ACCEPT));
+        for name in chosen {
+            headers.append("sec-websocket-protocol", HeaderValue::from_static(name));
+        }
+        headers
+    };
+    let key = |offered| match handshake(&with("sec-websocket-protocol", offered)) {
+        Handshake::WebSocket(key) => key,
+        other => panic!("{other:?}"),
+    };
+    for (offered, chosen, good) in [
+        (None, &[][..], true),
+        (Some("chat, superchat"), &[], true),
+        (Some("chat, superchat"), &["superchat"], true),
+        (Some("chat, superchat"), &["super"], false),
+        (Some("chat"), &["chat", "chat"], false),
+        (None, &["chat"], false),
+        (None, &[""], false),
+    ] {
+        let status = StatusCode::SWITCHING_PROTOCOLS;
+        assert_eq!(accepts(&key(offered), status, &answer(chosen)), good, "{offered:?} {chosen:?}");
+    }
+}
