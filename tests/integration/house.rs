@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tidegate_tests::{run, workspace};
 
 /// All files below a folder of the workspace that have this ending, with their text.
-fn files(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
+pub(super) fn files(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![workspace().join(folder)];
     while let Some(folder) = folders.pop() {

@@ -37,4 +37,6 @@ mod cli;
 mod reload;
 mod shutdown;
 
+mod documents;
 mod house;
+mod invariants;
