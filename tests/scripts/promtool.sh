@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows the metrics to the real tools: promtool's lint, and a Prometheus that scrapes the proxy and is asked for the series and exemplars.
+# Shows rules and metrics to the real tools: promtool's checks, and a Prometheus that scrapes the proxy and is asked for the series and exemplars.
 set -euo pipefail
 # shellcheck source=tests/scripts/running.sh
 source "$(dirname "${BASH_SOURCE[0]}")/running.sh"
@@ -8,6 +8,20 @@ need promtool prometheus
 need prometheus prometheus
 need curl curl
 need jq jq
+
+echo "promtool check and test rules"
+rules="$root/config/prometheus"
+promtool check config "$rules/prometheus.yml" || fail "the example of a configuration for Prometheus is wrong"
+promtool check rules "$rules/compat.rules.yml" || fail "the recording rules are wrong"
+promtool test rules "$rules/alerts.test.yml" || fail "an alert does not fire, or not only where it should"
+promtool test rules "$rules/compat.test.yml" || fail "a recording rule says something else than it promises"
+# The dashboard's queries, with Grafana's variables filled in.
+jq '{groups: [{name: "dashboard", rules: [.panels[].targets[]?.expr
+        | gsub("\\$__rate_interval"; "1m") | gsub("\\$(job|instance)"; ".*")]
+        | unique | to_entries | map({record: "panel:\(.key)", expr: .value})}]}' \
+    "$rules/../grafana/tidegate.json" >"$work/dashboard.yml"
+promtool check rules "$work/dashboard.yml" || fail "a query of the dashboard is wrong"
+
 start_origin
 start_proxy "
 admin: { address: '127.0.0.1:0' }
