@@ -30,7 +30,7 @@ fn containing(rooms: &[&str], words: &[&str]) -> Vec<String> {
         .filter(|(path, code)| is_in(path, rooms) && words.iter().any(|word| code.contains(word)))
         .map(|(path, _)| path)
         .collect();
-    found.dedup();
+    found.sort();
     found
 }
 

@@ -98,6 +98,8 @@ pub(super) fn names_in(expression: &str) -> BTreeSet<String> {
             let (word, after) = rest.split_at(length);
             rest = after;
             let list = after.trim_start().starts_with('(');
+            // `sum by (le) (…)` is a call, too.
+            let call = list || ["by ", "by(", "without "].iter().any(|word| after.trim_start().starts_with(word));
             if LISTS.contains(&word) && list {
                 rest = &after[after.find(')').map_or(after.len(), |at| at + 1)..];
             } else if word == "label_values" {
@@ -106,7 +108,7 @@ pub(super) fn names_in(expression: &str) -> BTreeSet<String> {
                 let metric = inside.split([',', '{', ')']).next().unwrap_or_default().trim();
                 names.insert(metric.to_owned());
                 rest = &after[after.find(')').map_or(after.len(), |at| at + 1)..];
-            } else if !list && !WORDS.contains(&word) {
+            } else if !call && !WORDS.contains(&word) {
                 names.insert(word.to_owned());
             }
         } else if first.is_ascii_digit() || first == '$' {
