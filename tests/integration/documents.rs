@@ -109,9 +109,10 @@ fn every_metric_in_config_exists() {
 #[test]
 fn queries_are_read_as_prometheus_reads_them() {
     let names = |query| names_in(query).into_iter().collect::<Vec<_>>();
-    assert_eq!(names(r#"sum by (le, job) (rate(a_bucket{x=~"b.."}[5m])) / on (job) group_left c_total > bool 0.05"#), [
-        "a_bucket", "c_total"
-    ]);
+    assert_eq!(
+        names(r#"sum by (le, job) (rate(a_bucket{x=~"b.."}[5m])) / on (job) group_left c_total > bool 0.05"#),
+        ["a_bucket", "c_total"]
+    );
     assert_eq!(names("label_values(tidegate_build_info, instance)"), ["tidegate_build_info"]);
     assert_eq!(names(r#"up{job="x"} == 0 and -1e3 < time() offset 5m"#), ["up"]);
 }

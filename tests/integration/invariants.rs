@@ -73,7 +73,10 @@ fn workers_read_and_compile_nothing() {
     let blocking = ["std::fs", "fs::read", "File::", "spawn_blocking", "block_on(", "thread::sleep", "std::env"];
     // A worker's own start blocks on its runtime, in `run`, for all of its life.
     assert_eq!(containing(&REQUEST_PATH, &blocking), ["worker.rs"]);
-    assert_eq!(containing(&REQUEST_PATH, &["use crate::config", "Snapshot::build", "Loaded::load", "Router::new"]), [""; 0]);
+    assert_eq!(
+        containing(&REQUEST_PATH, &["use crate::config", "Snapshot::build", "Loaded::load", "Router::new"]),
+        [""; 0]
+    );
     // What reads files below them is called by the snapshot, on the control thread.
     let reading = containing(&ROOMS, &["std::fs", "fs::read", "File::"]);
     assert_eq!(reading, ["listen/tls/certificates.rs", "plugin/load.rs", "upstream/tls.rs"]);
@@ -104,10 +107,8 @@ fn only_the_exchange_orders_the_stages() {
         "response::clean(",
     ];
     for stage in stages {
-        let calls: Vec<_> = sources()
-            .into_iter()
-            .flat_map(|(path, code)| vec![path; code.matches(stage).count()])
-            .collect();
+        let calls: Vec<_> =
+            sources().into_iter().flat_map(|(path, code)| vec![path; code.matches(stage).count()]).collect();
         assert_eq!(calls, ["exchange.rs"], "{stage}");
     }
 }
@@ -132,9 +133,8 @@ fn plugins_and_proxy_share_the_abi_alone() {
         let lines = section.lines().take_while(|line| !line.starts_with('['));
         lines.filter_map(|line| Some(line.split_once(['.', ' '])?.0.to_owned())).collect()
     };
-    let ours = |path: &str| -> Vec<String> {
-        uses(path).into_iter().filter(|name| name.starts_with("tidegate")).collect()
-    };
+    let ours =
+        |path: &str| -> Vec<String> { uses(path).into_iter().filter(|name| name.starts_with("tidegate")).collect() };
     assert_eq!(ours("proxy/Cargo.toml"), ["tidegate-abi"]);
     assert_eq!(uses("sdk/abi/Cargo.toml"), [""; 0]);
     assert_eq!(ours("sdk/macros/Cargo.toml"), ["tidegate-abi"]);

@@ -80,8 +80,20 @@ fn collect(value: &Value, queries: &mut Vec<String>) {
 
 /// The metrics of an expression: names that are no function, keyword, label or number.
 pub(super) fn names_in(expression: &str) -> BTreeSet<String> {
-    const WORDS: [&str; 12] =
-        ["by", "without", "on", "ignoring", "group_left", "group_right", "and", "or", "unless", "bool", "offset", "inf"];
+    const WORDS: [&str; 12] = [
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "and",
+        "or",
+        "unless",
+        "bool",
+        "offset",
+        "inf",
+    ];
     const LISTS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
     let mut names = BTreeSet::new();
     let mut rest = expression;
