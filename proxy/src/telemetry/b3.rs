@@ -36,6 +36,11 @@ const PARENT: HeaderName = HeaderName::from_static("x-b3-parentspanid");
 const SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 const FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 
+/// Whether B3 knows the header.
+pub(super) fn is_ours(name: &HeaderName) -> bool {
+    name == B3 || name.as_str().starts_with("x-b3-")
+}
+
 /// Which form the headers have, valid or not; the single header wins.
 pub fn form(headers: &HeaderMap) -> Option<Form> {
     if let Some(value) = headers.get(B3) {

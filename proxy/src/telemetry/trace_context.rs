@@ -64,6 +64,11 @@ const MAX_MEMBERS: usize = 32;
 
 /// Reads the caller's trace. W3C wins over B3 where both are valid.
 pub fn extract(headers: &HeaderMap) -> Incoming {
+    // One look at the names costs less than looking up all that there could be.
+    let traced = |name: &HeaderName| name == TRACEPARENT || b3::is_ours(name);
+    if !headers.keys().any(traced) {
+        return Incoming::default();
+    }
     let b3 = b3::form(headers);
     if let Some((trace_id, span, flags)) = parent(headers) {
         let caller = Caller { trace_id, span, random: flags & RANDOM != 0, state: state(headers) };
@@ -195,12 +200,13 @@ pub(super) fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// The lowest digits of a number, in lower case.
-pub(super) fn push_hex(text: &mut Vec<u8>, number: u128, digits: u32) {
-    text.extend((0..digits).rev().map(|digit| {
-        let value = (number >> (digit * 4) & 0xf) as u8;
-        if value < 10 { b'0' + value } else { b'a' - 10 + value }
-    }));
+/// The lowest digits of a number (32 at most), in lower case.
+pub(super) fn push_hex(text: &mut Vec<u8>, number: u128, digits: usize) {
+    let digit = |value: u8| value + if value < 10 { b'0' } else { b'a' - 10 };
+    // All of them, without a branch: the compiler makes a few wide instructions of it.
+    let all = number.to_be_bytes().map(|byte| [digit(byte >> 4), digit(byte & 0xf)]);
+    let all = all.as_flattened();
+    text.extend_from_slice(all.get(all.len() - digits.min(all.len())..).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(super) trait Fields {
     fn milliseconds(&mut self, name: Name<'_>, value: Duration);
     fn timestamp(&mut self, name: Name<'_>, at: SystemTime, stamp: &Stamp);
     /// `digits` hexadecimal digits.
-    fn hex(&mut self, name: Name<'_>, value: u128, digits: u32);
+    fn hex(&mut self, name: Name<'_>, value: u128, digits: usize);
     fn none(&mut self, name: Name<'_>);
     /// Words under a common name.
     fn group<'a>(&mut self, name: Name<'_>, members: impl Iterator<Item = (&'a str, &'static str)>);

@@ -97,7 +97,7 @@ impl Fields for Logfmt<'_> {
         stamp.push(at, self.key(name));
     }
 
-    fn hex(&mut self, name: Name<'_>, value: u128, digits: u32) {
+    fn hex(&mut self, name: Name<'_>, value: u128, digits: usize) {
         push_hex(self.key(name), value, digits);
     }
 
