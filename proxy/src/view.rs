@@ -1,0 +1,254 @@
+//! One worker's face of a snapshot: its own plugin instances, upstream clients and metric handles.
+//! It does not outlive its version, but for the exchanges that began with it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidegate_abi::Hook;
+
+use crate::limit::{Decision, Limiter, Subject};
+use crate::listen;
+use crate::plugin::Instance;
+use crate::plugin::config::OnFailure;
+use crate::route::Router;
+use crate::route::config::{PathMatch, Rewrite};
+use crate::snapshot::{Plugin, Snapshot};
+use crate::telemetry::config::LogInclude;
+use crate::telemetry::metrics::Scraper;
+use crate::telemetry::scope::{ListenerScope, RouteScope, WorkerScope};
+use crate::upstream::{Client, Pools};
+use crate::vitals::Vitals;
+use crate::wire::body::Body;
+
+/// What an exchange sees, from its beginning to its end.
+#[derive(Debug)]
+pub struct View {
+    snapshot: Arc<Snapshot>,
+    listeners: Vec<ListenerView>,
+    routes: Vec<RouteView>,
+    limits: Vec<LimitView>,
+    upstreams: Vec<Rc<Client<Body>>>,
+    /// Empty where the plugin could not be loaded.
+    plugins: Vec<Option<Ticking>>,
+    vitals: Rc<Vitals>,
+}
+
+/// A plugin's instance, and when its tick hook is called next.
+#[derive(Debug)]
+struct Ticking {
+    instance: Instance,
+    every: Option<Duration>,
+    due: Cell<Instant>,
+}
+
+#[derive(Debug)]
+struct ListenerView {
+    scope: Rc<ListenerScope>,
+    /// Paths that answer a scrape.
+    scrape: Vec<Arc<str>>,
+}
+
+/// A route as an exchange needs it.
+#[derive(Debug)]
+pub struct RouteView {
+    pub scope: Rc<RouteScope>,
+    pub path: PathMatch,
+    pub rewrite: Rewrite,
+    /// Index of the upstream.
+    pub upstream: usize,
+    /// Indices of the limits, in order.
+    pub limits: Vec<usize>,
+    /// Indices of the plugins, in order.
+    pub plugins: Vec<usize>,
+    pub chain: Chain,
+    pub timeout: Option<Duration>,
+    /// Whether somebody reads the request's headers after they were sent.
+    pub keeps_request_head: bool,
+    /// Whether somebody reads the response's headers after they were sent.
+    pub keeps_response_head: bool,
+}
+
+/// Which plugins of a route (positions in its `plugins`) have which hook. A hook that nobody has costs nothing.
+#[derive(Debug, Default)]
+pub struct Chain {
+    pub request_head: Vec<usize>,
+    pub response_head: Vec<usize>,
+    pub log: Vec<usize>,
+}
+
+/// A limit as an exchange needs it.
+#[derive(Debug)]
+pub struct LimitView {
+    pub name: Arc<str>,
+    limiter: Arc<Limiter>,
+}
+
+// === impl View ===
+
+impl View {
+    /// A view for the worker that owns `worker`, `pools` and `vitals`.
+    pub fn new(snapshot: Arc<Snapshot>, worker: &Rc<WorkerScope>, pools: &Pools<Body>, vitals: Rc<Vitals>) -> Self {
+        let config = &snapshot.config;
+        let now = Instant::now();
+        let plugins: Vec<Option<Ticking>> = snapshot
+            .plugins
+            .iter()
+            .map(|plugin| match plugin {
+                Plugin::Loaded(loaded) => {
+                    let every = loaded.tick_interval();
+                    let due = Cell::new(now + every.unwrap_or_default());
+                    Some(Ticking { instance: Instance::new(loaded, worker.shard()), every, due })
+                }
+                Plugin::Failed(_) => None,
+            })
+            .collect();
+        let includes = config.telemetry.access_log.as_ref().map(|log| log.include.as_slice()).unwrap_or_default();
+        let logs_request = includes.iter().any(|include| matches!(include, LogInclude::RequestHeader(_)));
+        let logs_response = includes.iter().any(|include| matches!(include, LogInclude::ResponseHeader(_)));
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| {
+                let upstream = config
+                    .upstreams
+                    .get(route.upstream)
+                    .map_or_else(|| Arc::from(""), |upstream| Arc::clone(&upstream.name));
+                let chain = Chain::new(&route.plugins, &plugins);
+                RouteView {
+                    scope: RouteScope::new(worker, &route.name, &route.matcher.path.template_text(), &upstream),
+                    path: route.matcher.path.clone(),
+                    rewrite: route.rewrite.clone(),
+                    upstream: route.upstream,
+                    limits: route.limits.clone(),
+                    plugins: route.plugins.clone(),
+                    timeout: route.timeout,
+                    keeps_request_head: logs_request || !chain.response_head.is_empty() || !chain.log.is_empty(),
+                    keeps_response_head: logs_response || !chain.log.is_empty(),
+                    chain,
+                }
+            })
+            .collect();
+        let listeners = config
+            .listeners
+            .iter()
+            .enumerate()
+            .map(|(index, listener)| ListenerView {
+                scope: ListenerScope::new(worker, &listener.name),
+                scrape: config
+                    .telemetry
+                    .metrics
+                    .scrape
+                    .iter()
+                    .filter(|scrape| scrape.listener == Some(index))
+                    .map(|scrape| Arc::clone(&scrape.path))
+                    .collect(),
+            })
+            .collect();
+        let limits = config
+            .limits
+            .iter()
+            .zip(&snapshot.limiters)
+            .map(|(limit, limiter)| LimitView { name: Arc::clone(&limit.name), limiter: Arc::clone(limiter) })
+            .collect();
+        let upstreams = snapshot.clusters.iter().map(|cluster| pools.client(cluster)).collect();
+        Self { listeners, routes, limits, upstreams, plugins, vitals, snapshot }
+    }
+
+    /// The version that this is a face of.
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.snapshot.router
+    }
+
+    pub(crate) fn route(&self, index: usize) -> Option<&RouteView> {
+        self.routes.get(index)
+    }
+
+    pub(crate) fn limit(&self, index: usize) -> Option<&LimitView> {
+        self.limits.get(index)
+    }
+
+    pub(crate) fn listener(&self, index: usize) -> Option<&Rc<ListenerScope>> {
+        self.listeners.get(index).map(|listener| &listener.scope)
+    }
+
+    pub(crate) fn listener_config(&self, index: usize) -> Option<&listen::config::Listener> {
+        self.snapshot.config.listeners.get(index)
+    }
+
+    pub(crate) fn scrape_paths(&self, listener: usize) -> &[Arc<str>] {
+        self.listeners.get(listener).map(|listener| listener.scrape.as_slice()).unwrap_or_default()
+    }
+
+    pub(crate) fn upstream(&self, index: usize) -> Option<&Client<Body>> {
+        self.upstreams.get(index).map(|client| &**client)
+    }
+
+    /// The plugin's instance; `None` where it could not be loaded.
+    pub(crate) fn instance(&self, plugin: usize) -> Option<&Instance> {
+        self.plugins.get(plugin)?.as_ref().map(|ticking| &ticking.instance)
+    }
+
+    /// Calls the tick hook of every plugin that waits for it.
+    pub(crate) fn tick(&self, now: Instant) {
+        for plugin in self.plugins.iter().flatten() {
+            if let Some(every) = plugin.every
+                && plugin.due.get() <= now
+            {
+                plugin.due.set(now + every);
+                plugin.instance.tick();
+            }
+        }
+    }
+
+    /// Whether exchanges of this plugin fail when it does.
+    pub(crate) fn fails_closed(&self, plugin: usize) -> bool {
+        self.snapshot.config.plugins.get(plugin).is_some_and(|plugin| plugin.on_failure == OnFailure::Closed)
+    }
+
+    pub(crate) fn scraper(&self) -> &Scraper {
+        &self.snapshot.foundation.scraper
+    }
+
+    /// Whether the worker is shutting down: connections are closed with their next answer.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.vitals.draining.get()
+    }
+}
+
+// === impl Chain ===
+
+impl Chain {
+    fn new(plugins: &[usize], instances: &[Option<Ticking>]) -> Self {
+        let having = |hook: Hook| {
+            plugins
+                .iter()
+                .enumerate()
+                .filter(|&(_, &plugin)| match instances.get(plugin) {
+                    Some(Some(plugin)) => plugin.instance.subscribes(hook),
+                    // One that is not there is asked for once, where it can still refuse the request.
+                    _ => hook == Hook::RequestHead,
+                })
+                .map(|(position, _)| position)
+                .collect()
+        };
+        Self {
+            request_head: having(Hook::RequestHead),
+            response_head: having(Hook::ResponseHead),
+            log: having(Hook::Log),
+        }
+    }
+}
+
+// === impl LimitView ===
+
+impl LimitView {
+    pub(crate) fn check(&self, subject: &Subject<'_>) -> Decision {
+        self.limiter.check(subject)
+    }
+}

@@ -1,0 +1,53 @@
+//! How a worker is: whether it is shutting down, and how many client connections it has.
+//! It acts on neither.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use crate::telemetry::metrics::Gauge;
+
+/// One worker's state, shared by everything on it.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    pub draining: Cell<bool>,
+    pub connections: Cell<usize>,
+    ended: Notify,
+}
+
+/// A client connection, counted from its acceptance until nothing uses it any more: an upgraded one too.
+#[derive(Debug)]
+pub struct Alive {
+    vitals: Rc<Vitals>,
+    active: Gauge,
+}
+
+// === impl Vitals ===
+
+impl Vitals {
+    /// Waits until there is no connection.
+    pub async fn quiet(&self) {
+        while self.connections.get() > 0 {
+            self.ended.notified().await;
+        }
+    }
+}
+
+// === impl Alive ===
+
+impl Alive {
+    pub fn new(vitals: &Rc<Vitals>, active: &Gauge) -> Self {
+        vitals.connections.set(vitals.connections.get() + 1);
+        active.inc();
+        Self { vitals: Rc::clone(vitals), active: active.clone() }
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.active.dec();
+        self.vitals.connections.set(self.vitals.connections.get().saturating_sub(1));
+        self.vitals.ended.notify_one();
+    }
+}
