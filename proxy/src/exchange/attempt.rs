@@ -1,0 +1,197 @@
+//! The request on its way to an upstream: breaker, endpoint, and at most one more try.
+//! It does not connect, and does not decide what may be sent again: the upstream room says whether that is safe.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{COOKIE, HOST};
+use http::{HeaderMap, HeaderValue, Request, Version};
+use hyper::body::Incoming;
+use tokio::time::timeout_at;
+
+use crate::error::Reason;
+use crate::exchange::request_body::{Counted, Progress};
+use crate::exchange::{Exchange, Refusal, Stop};
+use crate::telemetry::record::{BreakerDecision, ResponseHead};
+use crate::upstream::{Admission, Client, Retry};
+use crate::view::RouteView;
+use crate::wire::body::Body;
+use crate::wire::upgrade::{self, Key};
+
+/// How often a request is sent at most.
+const TRIES: usize = 2;
+
+/// An upstream's answer; its head is in the record.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Incoming,
+    /// There when the upstream granted the WebSocket.
+    pub(super) switch: Option<hyper::upgrade::OnUpgrade>,
+}
+
+/// Sends the request and waits for the head of the answer. `key` is there when a WebSocket was asked for.
+pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) -> Result<Answer, Stop> {
+    let view = Rc::clone(&exchange.view);
+    let route = exchange.route.and_then(|route| view.route(route)).ok_or(Reason::Internal)?;
+    let client = view.upstream(route.upstream).ok_or(Reason::Internal)?;
+    let permit = match client.cluster().breaker().map(crate::upstream::Breaker::admit) {
+        None => None,
+        Some(Admission::Pass(permit)) => {
+            exchange.record()?.breaker = Some(BreakerDecision::Allowed);
+            Some(permit)
+        }
+        Some(Admission::Open { retry_after }) => {
+            exchange.record()?.breaker = Some(BreakerDecision::Rejected);
+            return Err(Stop::Refused(Refusal { reason: Reason::BreakerOpen, retry_after: Some(retry_after) }));
+        }
+    };
+    let deadline = exchange.deadline;
+    let sending = tries(exchange, route, client, body, key);
+    let sent = match deadline {
+        Some(at) => timeout_at(at, sending).await.unwrap_or_else(|_| Err(Reason::Timeout)),
+        None => sending.await,
+    };
+    if sent.is_err()
+        && let Some(record) = &mut exchange.record
+        && let Some(attempt) = record.attempts.last_mut()
+    {
+        attempt.ended.get_or_insert_with(Instant::now);
+        attempt.error = attempt.error.or(sent.as_ref().err().copied());
+    }
+    if let Some(permit) = permit {
+        match (&sent, exchange.record.as_ref().and_then(|record| record.response.as_ref())) {
+            (Ok(_), Some(response)) => permit.settle(response.status),
+            (Err(reason), _) if blames_upstream(*reason) => permit.fail(),
+            // What the client broke says nothing of the upstream.
+            _ => drop(permit),
+        }
+    }
+    Ok(sent?)
+}
+
+fn blames_upstream(reason: Reason) -> bool {
+    reason.source() == crate::error::Source::Upstream || reason == Reason::Timeout
+}
+
+async fn tries(
+    exchange: &mut Exchange,
+    route: &RouteView,
+    client: &Client<Body>,
+    body: Body,
+    key: Option<Key>,
+) -> Result<Answer, Reason> {
+    let mut request = prepare(exchange, route, body)?;
+    let mut avoid = None;
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let endpoint = client.pick(avoid).ok_or(Reason::NoEndpoint)?;
+        let text = client.endpoint(endpoint).map(Arc::clone).ok_or(Reason::NoEndpoint)?;
+        let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
+        record.attempt(text, request.headers_mut());
+        let sent = client.send(endpoint, request).await;
+        let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
+        let attempt = record.attempts.last_mut().ok_or(Reason::Internal)?;
+        match sent {
+            Ok(answer) => {
+                attempt.head = Some(Instant::now());
+                attempt.reused = answer.reused;
+                let (parts, body) = answer.response.into_parts();
+                attempt.status = Some(parts.status);
+                let head = ResponseHead { status: parts.status, version: parts.version, headers: parts.headers };
+                let switch = switched(&head, key.as_ref(), parts.extensions)?;
+                record.response = Some(head);
+                exchange.lease = Some(answer.lease);
+                return Ok(Answer { body, switch });
+            }
+            Err(error) => {
+                // Where the client broke its own body, that is the cause, whatever the connection made of it.
+                let broken = exchange.request_body.as_ref().and_then(|progress| progress.failed.get());
+                attempt.reused = error.reused;
+                attempt.ended = Some(Instant::now());
+                attempt.error = Some(broken.unwrap_or(error.reason));
+                match (broken, error.retry) {
+                    (None, Retry::Safe(again)) if left > 0 => request = *again,
+                    _ => return Err(broken.unwrap_or(error.reason)),
+                }
+                // A kept connection that died says nothing of its endpoint.
+                avoid = (!error.reused).then_some(endpoint);
+            }
+        }
+    }
+}
+
+/// Checks an answer against what was asked for: a 101 must be the one that belongs to the handshake.
+fn switched(
+    head: &ResponseHead,
+    key: Option<&Key>,
+    mut extensions: http::Extensions,
+) -> Result<Option<hyper::upgrade::OnUpgrade>, Reason> {
+    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(None);
+    }
+    match key {
+        Some(key) if upgrade::accepts(key, head.status, &head.headers) => {
+            extensions.remove::<hyper::upgrade::OnUpgrade>().map(Some).ok_or(Reason::UpstreamProtocol)
+        }
+        _ => Err(Reason::UpstreamProtocol),
+    }
+}
+
+/// The request as the upstream shall see it.
+fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Request<Body>, Reason> {
+    let idle = exchange.view.listener_config(exchange.listener).map(|listener| listener.idle_timeout);
+    let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
+    let uri = match &route.rewrite.prefix {
+        None => record.request.uri.path_and_query().cloned(),
+        Some(_) => {
+            let uri = &record.request.uri;
+            Some(route.rewrite.target(&route.path, uri.path(), uri.query()).map_err(|_| Reason::Internal)?)
+        }
+    };
+    let authority = record.request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+    // Kept only where a plugin or the access log looks at it later: the copy is not free.
+    let mut headers = match route.keeps_request_head {
+        true => record.request.headers.clone(),
+        false => std::mem::take(&mut record.request.headers),
+    };
+    match (&route.rewrite.host, authority) {
+        (Some(host), _) => drop(headers.insert(HOST, host.clone())),
+        (None, Some(Ok(host))) => drop(headers.insert(HOST, host)),
+        (None, _) => {}
+    }
+    if record.request.version == Version::HTTP_2 {
+        join_cookies(&mut headers);
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = record.request.method.clone();
+    *request.uri_mut() = uri.map(http::Uri::from).unwrap_or_default();
+    *request.headers_mut() = headers;
+    if http_body::Body::is_end_stream(request.body()) {
+        return Ok(request);
+    }
+    let http2 = record.request.version == Version::HTTP_2;
+    let progress = Rc::new(Progress::default());
+    exchange.request_body = Some(Rc::clone(&progress));
+    Ok(request.map(|body| {
+        let body = match idle {
+            // Over HTTP/1 the guard has its eye on that.
+            Some(idle) if http2 => body.idle_timeout(idle, Reason::BodyTimeout),
+            _ => body,
+        };
+        body.watched(Box::new(Counted(progress)))
+    }))
+}
+
+/// HTTP/2 may split a cookie over several fields; elsewhere it is one (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&all.join(b"; ".as_slice())) {
+        headers.insert(COOKIE, cookie);
+    }
+}

@@ -1,0 +1,61 @@
+//! The request's head on its way in: kept for the record, brought into the form that is routed, freed of what is for this hop only.
+//! It routes nothing.
+
+use http::request::Parts;
+
+use crate::error::Reason;
+use crate::exchange::{Exchange, Stop};
+use crate::route::normal;
+use crate::telemetry::record::RequestHead;
+use crate::wire::headers;
+
+/// The head as the record keeps it, and its authority with the port.
+pub(super) fn take(parts: Parts, https: bool) -> RequestHead {
+    let authority = headers::authority(&parts.uri, &parts.headers).unwrap_or_default();
+    let mut host: Box<str> = headers::without_port(authority).into();
+    host.make_ascii_lowercase();
+    RequestHead { method: parts.method, uri: parts.uri, version: parts.version, https, host, headers: parts.headers }
+}
+
+/// Brings the path into its one form, finds out who the client is, and removes what was meant for this hop only.
+pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
+    let view = exchange.view.clone();
+    let config = view.listener_config(exchange.listener).ok_or(Reason::Internal)?;
+    let (peer, local, https) = (exchange.connection.peer, exchange.connection.local, exchange.connection.https);
+    let record = exchange.record()?;
+    let path = normal::path(record.request.uri.path()).map_err(|_| Reason::MalformedHead)?;
+    let path = match path {
+        std::borrow::Cow::Borrowed(_) => None,
+        std::borrow::Cow::Owned(path) => Some(path),
+    };
+    if let Some(path) = path {
+        record.request.uri = with_path(&record.request.uri, &path)?;
+    }
+    let peer_ip = peer.ip().to_canonical();
+    record.trusted_peer = config.trusted_proxies.iter().any(|network| network.contains(peer_ip));
+    record.client = headers::client_address(peer_ip, &config.trusted_proxies, &record.request.headers);
+    let authority = headers::authority(&record.request.uri, &record.request.headers).map(str::to_owned);
+    headers::strip_request(&mut record.request.headers);
+    let hop = headers::Hop {
+        peer: peer_ip,
+        trusted: record.trusted_peer,
+        https,
+        host: authority.as_deref(),
+        port: local.port(),
+    };
+    headers::forward(&mut record.request.headers, &hop);
+    // What hyper answers itself: the upstream must not be asked to do so again.
+    record.request.headers.remove(http::header::EXPECT);
+    headers::add_via(&mut record.request.headers, record.request.version);
+    Ok(())
+}
+
+fn with_path(uri: &http::Uri, path: &str) -> Result<http::Uri, Stop> {
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().map_err(|_| Reason::MalformedHead)?);
+    http::Uri::from_parts(parts).map_err(|_| Reason::MalformedHead.into())
+}

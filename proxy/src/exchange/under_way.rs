@@ -1,0 +1,144 @@
+//! One exchange under way: its record, what must be given back, and how it ends: once, whatever happens.
+//! It does not order the stages.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::request::Parts;
+
+use crate::error::Reason;
+use crate::exchange::chain;
+use crate::exchange::connection::{Connection, Place};
+use crate::exchange::request_body::Progress;
+use crate::exchange::{Stop, head};
+use crate::telemetry::record::{Arrival, Record};
+use crate::upstream::Lease;
+use crate::view::{RouteView, View};
+use crate::websocket::Traffic;
+use crate::wire::body::{Body, End, Watch};
+use crate::wire::upgrade::{self, Handshake};
+
+/// An exchange under way. When it is dropped it is over: the plugins' log hooks run and the record is emitted.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(super) view: Rc<View>,
+    pub(super) listener: usize,
+    pub(super) connection: Rc<Connection>,
+    /// Index into the version's routes, once one matched.
+    pub(super) route: Option<usize>,
+    /// Away only while a plugin holds it.
+    pub(super) record: Option<Box<Record>>,
+    /// What the client's head said of WebSocket, until that was looked at.
+    pub(super) handshake: Handshake,
+    pub(super) slots: chain::Slots,
+    pub(super) request_body: Option<Rc<Progress>>,
+    pub(super) traffic: Option<Rc<Traffic>>,
+    /// The upstream connection, until the response's body is over.
+    pub(super) lease: Option<Lease<Body>>,
+    /// When the whole exchange must be over.
+    pub(super) deadline: Option<tokio::time::Instant>,
+    /// Whether the answer went out whole.
+    complete: bool,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn begin(connection: &Rc<Connection>, place: Place, parts: Parts) -> Self {
+        let Place { view, listener } = place;
+        let handshake = upgrade::handshake(&parts);
+        let record = view.listener(listener).map(|scope| {
+            let request = head::take(parts, connection.https);
+            Box::new(Record::begin(Rc::clone(scope), Arrival { peer: connection.peer, request }))
+        });
+        Self {
+            view,
+            listener,
+            connection: Rc::clone(connection),
+            route: None,
+            record,
+            handshake,
+            slots: chain::Slots::default(),
+            request_body: None,
+            traffic: None,
+            lease: None,
+            deadline: None,
+            complete: false,
+        }
+    }
+
+    /// The record. It is always there between two stages; a plugin host that lost it would be a fault of ours.
+    pub(super) fn record(&mut self) -> Result<&mut Record, Stop> {
+        self.record.as_deref_mut().ok_or_else(|| Reason::Internal.into())
+    }
+
+    /// The route that matched.
+    pub(super) fn route(&self) -> Option<&RouteView> {
+        self.view.route(self.route?)
+    }
+
+    /// Notes what went wrong; the first cause stands.
+    pub(super) fn fail(&mut self, reason: Reason) {
+        if let Some(record) = &mut self.record {
+            record.fail(reason);
+        }
+    }
+
+    /// The answer went out whole, or the WebSocket ended well.
+    pub(super) fn completed(&mut self) {
+        self.complete = true;
+    }
+
+    fn settle(&mut self) {
+        let Some(record) = &mut self.record else { return };
+        if let Some(progress) = &self.request_body {
+            record.request_bytes = progress.bytes.get();
+            if let Some(reason) = progress.failed.get() {
+                record.fail(reason);
+            }
+        }
+        if let Some(traffic) = &self.traffic {
+            record.request_bytes = traffic.sent.get();
+            record.response_bytes = traffic.received.get();
+        }
+        if !self.complete {
+            // Whoever is still here when a worker ends was cut off by us.
+            record.fail(if self.view.is_draining() { Reason::Draining } else { Reason::ClientClosed });
+        }
+        if let Some(attempt) = record.attempts.last_mut() {
+            attempt.ended.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.lease = None;
+        self.settle();
+        chain::log(self);
+        chain::release(self);
+    }
+}
+
+impl Watch for Exchange {
+    fn data(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.response_bytes += bytes as u64;
+        }
+    }
+
+    fn end(mut self: Box<Self>, end: End) {
+        match end {
+            End::Complete => self.completed(),
+            End::Error(reason) => {
+                self.fail(reason);
+                if let (Some(record), true) = (&mut self.record, reason.source() == crate::error::Source::Upstream)
+                    && let Some(attempt) = record.attempts.last_mut()
+                {
+                    attempt.error.get_or_insert(reason);
+                }
+            }
+            End::Dropped => {}
+        }
+    }
+}

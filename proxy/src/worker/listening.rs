@@ -1,0 +1,187 @@
+//! One listening socket of a worker: accepts, checks TLS, and has each connection served.
+//! It knows HTTP only as a service.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use http::Response;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::exchange::{self, Connection, Place};
+use crate::listen::accept::Failure;
+use crate::listen::tls::{self, Agreed, HandshakeError};
+use crate::listen::{Acceptor, ConnectionLimit, Socket};
+use crate::telemetry::metrics::catalogue::Catalogue;
+use crate::telemetry::metrics::{Counter, Gauge, Shard};
+use crate::telemetry::scope::WorkerScope;
+use crate::vitals::{Alive, Vitals};
+use crate::wire::body::Body;
+use crate::wire::server::{self, Call, Protocol, Service, Settings};
+
+/// A socket that is accepted from until this is closed.
+#[derive(Debug)]
+pub(super) struct Listening {
+    place: Rc<RefCell<Place>>,
+    drain: watch::Sender<bool>,
+}
+
+struct Accepting {
+    place: Rc<RefCell<Place>>,
+    drain: watch::Receiver<bool>,
+    limit: ConnectionLimit,
+    vitals: Rc<Vitals>,
+    counts: Counts,
+}
+
+/// The metrics of a listener's connections.
+struct Counts {
+    accepted: Counter,
+    active: Gauge,
+    limit: Counter,
+    tls: Counter,
+    tls_timeout: Counter,
+    resources: Counter,
+    aborted: Counter,
+}
+
+struct Exchanges(Rc<Connection>);
+
+// === impl Listening ===
+
+impl Listening {
+    pub(super) fn open(
+        socket: Socket,
+        limit: ConnectionLimit,
+        place: Place,
+        scope: &WorkerScope,
+        vitals: &Rc<Vitals>,
+    ) -> io::Result<Self> {
+        let name = place.view.listener_config(place.listener).map(|listener| listener.name.to_string());
+        let counts = Counts::new(scope.shard(), scope.catalogue(), &name.unwrap_or_default());
+        let acceptor = Acceptor::new(socket.listen()?);
+        let (drain, draining) = watch::channel(false);
+        let place = Rc::new(RefCell::new(place));
+        let accepting =
+            Accepting { place: Rc::clone(&place), drain: draining, limit, vitals: Rc::clone(vitals), counts };
+        drop(tokio::task::spawn_local(accepting.run(acceptor)));
+        Ok(Self { place, drain })
+    }
+
+    /// New exchanges of its connections see this from now on.
+    pub(super) fn place(&self, place: Place) {
+        self.place.replace(place);
+    }
+
+    /// Stops accepting once the backlog is empty; connections end with the exchanges under way.
+    pub(super) fn close(&self) {
+        let _ = self.drain.send(true);
+    }
+}
+
+// === impl Accepting ===
+
+impl Accepting {
+    async fn run(self, mut acceptor: Acceptor) {
+        let mut drain = self.drain.clone();
+        loop {
+            let accepted = tokio::select! {
+                // First what is waiting already: closing the socket would reset it.
+                biased;
+                accepted = acceptor.accept(|failure, error| self.counts.failed(failure, error)) => accepted,
+                _ = drain.wait_for(|draining| *draining) => return,
+            };
+            self.admit(accepted);
+        }
+    }
+
+    fn admit(&self, (stream, peer): (TcpStream, SocketAddr)) {
+        self.counts.accepted.inc();
+        let Some(admitted) = self.limit.admit() else {
+            // Said by closing: an answer would cost what the limit is there to save.
+            return self.counts.limit.inc();
+        };
+        let Ok(local) = stream.local_addr() else { return self.counts.aborted.inc() };
+        let place = self.place.borrow().clone();
+        let Some(config) = place.view.listener_config(place.listener) else { return };
+        let settings = Settings { head: config.head, idle_timeout: config.idle_timeout };
+        let tls = place.view.snapshot().tls.get(place.listener).cloned().flatten();
+        let alive = Alive::new(&self.vitals, &self.counts.active);
+        let connection = Connection::new(Rc::clone(&self.place), peer, local, tls.is_some(), admitted, alive);
+        let service = Rc::new(Exchanges(Rc::new(connection)));
+        let drain = self.drain.clone();
+        let Some(tls) = tls else {
+            drop(tokio::task::spawn_local(serve(stream, Protocol::Detect, service, settings, drain)));
+            return;
+        };
+        let (broken, late) = (self.counts.tls.clone(), self.counts.tls_timeout.clone());
+        drop(tokio::task::spawn_local(async move {
+            match tls::handshake(&tls, stream).await {
+                Ok((stream, agreed)) => {
+                    let protocol = match agreed {
+                        Agreed::H2 => Protocol::Http2,
+                        Agreed::Http11 => Protocol::Http1,
+                        Agreed::Nothing => Protocol::Detect,
+                    };
+                    serve(stream, protocol, service, settings, drain).await;
+                }
+                Err(HandshakeError::Timeout) => late.inc(),
+                Err(error) => {
+                    broken.inc();
+                    tracing::debug!(%peer, %error, "tls");
+                }
+            }
+        }));
+    }
+}
+
+async fn serve<IO: server::Io + 'static>(
+    io: IO,
+    protocol: Protocol,
+    service: Rc<Exchanges>,
+    settings: Settings,
+    drain: watch::Receiver<bool>,
+) {
+    let peer = service.0.peer;
+    if let Err(error) = server::serve(io, protocol, Instant::now(), service, settings, drain).await {
+        tracing::debug!(%peer, %error, "connection");
+    }
+}
+
+impl Service for Exchanges {
+    fn call(&self, call: Call) -> impl Future<Output = Response<Body>> + 'static {
+        exchange::run(Rc::clone(&self.0), call)
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn new(shard: &Shard, catalogue: &Catalogue, listener: &str) -> Self {
+        let admission = &catalogue.admission;
+        let rejected = |reason| shard.counter(&admission.connections_rejected, &[listener, reason]);
+        Self {
+            accepted: shard.counter(&admission.connections, &[listener]),
+            active: shard.gauge(&admission.connections_active, &[listener]),
+            limit: rejected("limit"),
+            tls: rejected("tls"),
+            tls_timeout: rejected("tls_timeout"),
+            resources: rejected("resources"),
+            aborted: rejected("aborted"),
+        }
+    }
+
+    fn failed(&self, failure: Failure, error: &io::Error) {
+        match failure {
+            Failure::Connection => self.aborted.inc(),
+            Failure::Exhausted => {
+                self.resources.inc();
+                tracing::warn!(%error, "cannot accept connections");
+            }
+        }
+    }
+}
