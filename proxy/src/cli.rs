@@ -3,6 +3,7 @@
 
 mod check;
 mod print;
+mod run;
 mod source;
 
 use std::path::PathBuf;
@@ -36,6 +37,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the proxy
+    ///
+    /// Everything is read, checked and compiled before a port is opened. SIGHUP, a change of the file, and POST /-/reload
+    /// on the admin port load it again; SIGTERM and Ctrl-C finish what is under way and end. Logs of the proxy itself go to
+    /// standard error, from the level in TIDEGATE_LOG (error, warn, info, debug; default info).
+    #[command(
+        after_long_help = "Examples:\n  tidegate run\n  tidegate run -c /etc/tidegate/tidegate.yaml\n  TIDEGATE_LOG=debug tidegate run\n"
+    )]
+    Run(ConfigArguments),
     /// Check a configuration and print everything that is wrong with it, at once
     ///
     /// Does all that a start does, except to open a port. Errors come with file, line, column, and what was probably
@@ -84,6 +94,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Exit {
     match command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => print::out(&schema::text()),
         Command::Version => print::out(&format!("tidegate {}\n", env!("CARGO_PKG_VERSION"))),

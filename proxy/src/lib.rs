@@ -5,6 +5,14 @@
 
 pub mod cli;
 
+pub mod supervisor;
+pub mod admin;
+pub mod worker;
+pub mod exchange;
+pub mod websocket;
+pub mod view;
+pub mod snapshot;
+
 pub mod config;
 
 pub mod plugin;
@@ -15,4 +23,5 @@ pub mod listen;
 
 pub mod wire;
 pub mod telemetry;
+pub mod vitals;
 pub mod error;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{ConfigArguments, Exit, print, source};
 use crate::config::{self, Config, Diagnostics};
+use crate::supervisor;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -27,13 +28,20 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let file = &arguments.config.config;
     match arguments.format {
-        Format::Text => match source::open(file) {
-            Ok(loaded) => print::out(&format!("ok: {}\n", summary(&loaded.config))),
+        Format::Text => match source::open(file).and_then(|loaded| {
+            let summary = summary(&loaded.config);
+            supervisor::check(&loaded).map(|()| summary).map_err(|faults| source::refuse(&faults))
+        }) {
+            Ok(summary) => print::out(&format!("ok: {summary}\n")),
             Err(exit) => exit,
         },
         Format::Json => {
-            let (exit, found) = match config::load(file) {
-                Ok(loaded) => (Exit::Success, Diagnostics::new(loaded.warnings)),
+            let checked = config::load(file).and_then(|loaded| {
+                let warnings = loaded.warnings.clone();
+                supervisor::check(&loaded).map(|()| warnings)
+            });
+            let (exit, found) = match checked {
+                Ok(warnings) => (Exit::Success, Diagnostics::new(warnings)),
                 Err(faults) => (Exit::Misuse, faults),
             };
             let report = json!({ "ok": exit == Exit::Success, "diagnostics": found });

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Exit, print};
-use crate::config::{self, Loaded};
+use crate::config::{self, Diagnostics, Loaded};
 
 /// The file that is meant when none is named.
 pub(super) const DEFAULT: &str = "tidegate.yaml";
@@ -40,11 +40,14 @@ pub(super) fn open(file: &Path) -> Result<Loaded, Exit> {
             }
             Ok(loaded)
         }
-        Err(faults) => {
-            print::err(&format!("{faults}\n{}\n", faults.summary()));
-            Err(Exit::Misuse)
-        }
+        Err(faults) => Err(refuse(&faults)),
     }
+}
+
+/// Prints what is wrong.
+pub(super) fn refuse(faults: &Diagnostics) -> Exit {
+    print::err(&format!("{faults}\n{}\n", faults.summary()));
+    Exit::Misuse
 }
 
 #[cfg(test)]

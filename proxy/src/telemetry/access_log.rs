@@ -24,7 +24,8 @@ pub use buffer::LogBuffer;
 pub(super) use json::push_string;
 pub use line::Ending;
 pub(super) use redact::push_redacted;
-pub(super) use stamp::{Stamp, push_decimal};
+pub use stamp::Stamp;
+pub(super) use stamp::push_decimal;
 pub(super) use writer::{Counts, Output, Sender, Writer};
 
 /// How lines of one configuration are written.

@@ -1,0 +1,268 @@
+//! The control thread: starts workers, hands them versions of the configuration, answers signals, and ends it all in order.
+//! It never sees a request.
+
+mod limits;
+mod sockets;
+mod signals;
+mod status;
+mod version;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use tokio::time::Instant;
+
+use crate::admin;
+use crate::config::watch::Watcher;
+use crate::config::{Diagnostics, Loaded};
+use crate::listen;
+use crate::snapshot::{Foundation, FoundationError, Snapshot};
+use crate::telemetry::Telemetry;
+use crate::worker;
+use signals::Signals;
+use sockets::Sockets;
+use status::{Status, Trigger};
+
+/// What a proxy is started with.
+pub struct Start {
+    pub loaded: Loaded,
+    /// The file to read again on a reload; `None` for a configuration that is not in a file and never changes.
+    pub path: Option<PathBuf>,
+    /// Whether signals are answered: SIGHUP, SIGTERM, SIGINT, SIGQUIT.
+    pub signals: bool,
+    /// Is told once when every worker accepts.
+    pub ready: Box<dyn FnOnce(&Ready)>,
+    /// Ends the proxy as SIGTERM does.
+    pub stop: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// A proxy that accepts connections.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Name and address of each listener.
+    pub listeners: Vec<(Arc<str>, SocketAddr)>,
+    pub admin: Option<SocketAddr>,
+    pub workers: usize,
+}
+
+/// Why a proxy did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Configuration(Diagnostics),
+    #[error(transparent)]
+    Listen(#[from] listen::Error),
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::Error),
+    #[error(transparent)]
+    Foundation(#[from] FoundationError),
+    #[error("cannot start the control thread: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot start a worker: {0}")]
+    Worker(#[source] io::Error),
+    #[error(transparent)]
+    Gone(#[from] worker::Gone),
+}
+
+struct Supervisor {
+    path: Option<PathBuf>,
+    foundation: Foundation,
+    telemetry: Telemetry,
+    sockets: Sockets,
+    workers: Vec<worker::Handle>,
+    current: Arc<Snapshot>,
+    watcher: Option<Watcher>,
+    status: Rc<Status>,
+}
+
+/// Runs a proxy on this thread until it is told to stop and has drained.
+///
+/// # Errors
+/// When it cannot start; once it runs, nothing but the loss of a worker ends it.
+pub fn run(start: Start) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(Default::default())
+        .map_err(Error::Runtime)?;
+    runtime.block_on(control(start))
+}
+
+/// Does all that a start does, except to bind and to send: reads and compiles what a configuration names. A plugin that
+/// cannot be loaded is an error here even where a start would go on without it: whoever checks wants to know.
+///
+/// # Errors
+/// Everything that is wrong, each at its key.
+pub fn check(loaded: &Loaded) -> Result<(), Diagnostics> {
+    let foundation = Foundation::new().map_err(version::not_usable)?;
+    let snapshot = version::compile(loaded, None, &foundation)?;
+    let failed = snapshot.failed_plugins().map(|(name, error)| loaded.error_at(&["plugins", name], error.to_string()));
+    let failed: Vec<_> = failed.collect();
+    if failed.is_empty() { Ok(()) } else { Err(Diagnostics::new(failed)) }
+}
+
+async fn control(start: Start) -> Result<(), Error> {
+    let Start { loaded, path, signals, ready, mut stop } = start;
+    let mut signals = if signals { Some(Signals::listen().map_err(Error::Runtime)?) } else { None };
+    let (mut supervisor, mut triggers, addresses) = Supervisor::start(loaded, path).await?;
+    ready(&addresses);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            request = signals::next(&mut signals) => match request {
+                signals::Request::Stop => break,
+                signals::Request::Reload => {
+                    supervisor.telemetry.reopen();
+                    // The outcome is in the log and the metrics.
+                    let _ = supervisor.reload("SIGHUP").await;
+                }
+            },
+            trigger = triggers.recv() => if let Some(Trigger { done }) = trigger {
+                let _ = done.send(supervisor.reload("admin").await);
+            },
+            () = changed(&mut supervisor.watcher) => drop(supervisor.reload("file").await),
+            () = limits::round() => limits::publish(&supervisor.current),
+        }
+    }
+    supervisor.end().await;
+    Ok(())
+}
+
+async fn changed(watcher: &mut Option<Watcher>) {
+    match watcher {
+        Some(watcher) => watcher.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+// === impl Supervisor ===
+
+impl Supervisor {
+    /// Everything is read, compiled and bound before the first worker starts.
+    async fn start(loaded: Loaded, path: Option<PathBuf>) -> Result<(Self, status::Triggers, Ready), Error> {
+        let foundation = Foundation::new()?;
+        // Before anything is compiled: what changes meanwhile is noticed.
+        let watcher = path.is_some().then(|| Watcher::of(&loaded));
+        let snapshot = version::build(loaded, None, &foundation).await.map_err(Error::Configuration)?;
+        let telemetry = Telemetry::start(&snapshot.config.telemetry, foundation.registry.clone())?;
+        let count = snapshot.config.workers.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let mut sockets = Sockets::default();
+        let opened = sockets.open(&snapshot.config, count)?;
+        let admin = snapshot.config.admin.address.map(admin::Port::bind).transpose()?;
+        let mut workers = Vec::with_capacity(count);
+        for number in 0..count {
+            workers.push(worker::Handle::spawn(number, telemetry.worker()).map_err(Error::Worker)?);
+        }
+        let ready = Ready {
+            listeners: sockets.addresses(&snapshot.config),
+            admin: admin.as_ref().map(admin::Port::address),
+            workers: count,
+        };
+        let (status, triggers) = Status::new(Arc::clone(&snapshot), count, path.clone(), ready.clone());
+        let mut supervisor = Self {
+            path,
+            foundation,
+            telemetry,
+            sockets,
+            workers,
+            current: snapshot,
+            watcher,
+            status: Rc::clone(&status),
+        };
+        supervisor.adopt(&supervisor.current, opened).await?;
+        supervisor.sockets.commit(&supervisor.current.config);
+        version::publish(&supervisor.foundation, &supervisor.current, true);
+        version::say(&supervisor.current);
+        if let Some(admin) = admin {
+            tracing::info!(listener = "admin", address = %admin.address(), "listening");
+            drop(tokio::task::spawn_local(admin.serve(Rc::clone(&status) as Rc<dyn admin::Control>)));
+        }
+        for (name, address) in &ready.listeners {
+            tracing::info!(listener = %name, %address, "listening");
+        }
+        status.set_ready(true);
+        tracing::info!(workers = count, version = env!("CARGO_PKG_VERSION"), "ready");
+        Ok((supervisor, triggers, ready))
+    }
+
+    /// Has every worker take over a version; returns when all have.
+    async fn adopt(&self, snapshot: &Arc<Snapshot>, opened: Vec<Vec<worker::Opened>>) -> Result<(), worker::Gone> {
+        let mut opened = opened.into_iter();
+        for worker in &self.workers {
+            let opened = opened.next().unwrap_or_default();
+            worker.adopt(Arc::clone(snapshot), opened).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the configuration again. On any error the version in force stays as it is.
+    async fn reload(&mut self, cause: &'static str) -> Result<u64, Diagnostics> {
+        let Some(path) = self.path.clone() else { return Ok(self.current.version) };
+        let result = self.try_reload(path).await;
+        version::publish(&self.foundation, &self.current, result.is_ok());
+        match &result {
+            Ok(version) => {
+                tracing::info!(cause, version, "configuration reloaded");
+                version::say(&self.current);
+            }
+            Err(diagnostics) => {
+                for diagnostic in diagnostics.iter() {
+                    tracing::error!(cause, "configuration refused: {diagnostic}");
+                }
+            }
+        }
+        self.status.reloaded(Arc::clone(&self.current), result.as_ref().err());
+        result
+    }
+
+    async fn try_reload(&mut self, path: PathBuf) -> Result<u64, Diagnostics> {
+        let loaded = version::load(path).await?;
+        self.watcher = Some(Watcher::of(&loaded));
+        let snapshot = version::build(loaded, Some(Arc::clone(&self.current)), &self.foundation).await?;
+        let opened = self.sockets.open(&snapshot.config, self.workers.len()).map_err(version::not_usable)?;
+        if let Err(error) = self.telemetry.reconfigure(&snapshot.config.telemetry) {
+            self.sockets.abandon();
+            return Err(version::not_usable(error));
+        }
+        version::warn_of_restart(&self.current.config, &snapshot.config, self.workers.len());
+        self.adopt(&snapshot, opened).await.map_err(version::not_usable)?;
+        self.sockets.commit(&snapshot.config);
+        self.current = snapshot;
+        Ok(self.current.version)
+    }
+
+    /// Stops accepting, lets exchanges finish, and sends what telemetry still has.
+    async fn end(self) {
+        let timeout = self.current.config.drain_timeout;
+        tracing::info!(timeout = ?timeout, "draining");
+        self.status.set_ready(false);
+        let until = Instant::now() + timeout;
+        let mut drains = tokio::task::JoinSet::new();
+        for worker in self.workers {
+            drains.spawn_local(async move {
+                let cut = worker.drain(until).await;
+                // The thread ends by itself now; joining it must not hold up the others' drains.
+                let _ = tokio::task::spawn_blocking(move || worker.join()).await;
+                cut
+            });
+        }
+        let mut cut = 0;
+        while let Some(drained) = drains.join_next().await {
+            cut += drained.unwrap_or_default();
+        }
+        if cut > 0 {
+            tracing::warn!(connections = cut, "cut what was still under way after drain_timeout");
+        }
+        let telemetry = self.telemetry;
+        let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,56 @@
+//! The signals that an operator sends.
+//! It does not know what is done about them.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What an operator asks for by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// SIGHUP: read the configuration again, reopen log files.
+    Reload,
+    /// SIGTERM, SIGINT or SIGQUIT: drain and end.
+    Stop,
+}
+
+/// The signals that are listened to from now on.
+#[derive(Debug)]
+pub(super) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    /// Takes the signals over from their default actions.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) -> Request {
+        tokio::select! {
+            _ = self.hangup.recv() => Request::Reload,
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.quit.recv() => Request::Stop,
+        }
+    }
+}
+
+/// The next signal; never, where none is listened to.
+pub(super) async fn next(signals: &mut Option<Signals>) -> Request {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
+    }
+}

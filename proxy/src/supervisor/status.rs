@@ -1,0 +1,175 @@
+//! What the admin port may know and ask for.
+//! It does nothing itself: a reload is asked of the supervisor.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin::{self, Check, Control, Reloading};
+use crate::config::Diagnostics;
+use crate::snapshot::{Plugin, Snapshot};
+use crate::supervisor::Ready;
+use crate::telemetry::metrics::ScrapeError;
+use crate::upstream::breaker::State;
+
+/// Somebody wants a reload, and to know what became of it.
+pub(super) struct Trigger {
+    pub(super) done: oneshot::Sender<Result<u64, Diagnostics>>,
+}
+
+pub(super) type Triggers = mpsc::Receiver<Trigger>;
+
+/// How the proxy is.
+pub(super) struct Status {
+    started: Instant,
+    ready: Cell<bool>,
+    workers: usize,
+    path: Option<PathBuf>,
+    addresses: Ready,
+    current: RefCell<Arc<Snapshot>>,
+    /// What was wrong with the last configuration that was refused, until one is accepted.
+    refused: RefCell<Option<Diagnostics>>,
+    triggers: mpsc::Sender<Trigger>,
+}
+
+// === impl Status ===
+
+impl Status {
+    pub(super) fn new(
+        current: Arc<Snapshot>,
+        workers: usize,
+        path: Option<PathBuf>,
+        addresses: Ready,
+    ) -> (Rc<Self>, Triggers) {
+        // One reload at a time; who asks during one waits for the next.
+        let (triggers, receiver) = mpsc::channel(16);
+        let status = Self {
+            started: Instant::now(),
+            ready: Cell::new(false),
+            workers,
+            path,
+            addresses,
+            current: RefCell::new(current),
+            refused: RefCell::default(),
+            triggers,
+        };
+        (Rc::new(status), receiver)
+    }
+
+    pub(super) fn set_ready(&self, ready: bool) {
+        self.ready.set(ready);
+    }
+
+    pub(super) fn reloaded(&self, current: Arc<Snapshot>, refused: Option<&Diagnostics>) {
+        self.current.replace(current);
+        self.refused.replace(refused.cloned());
+    }
+}
+
+impl Control for Status {
+    fn scrape(&self, accept: Option<&str>) -> Result<(&'static str, Vec<u8>), ScrapeError> {
+        self.current.borrow().foundation.scraper.scrape(accept)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.get()
+    }
+
+    fn uptime(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    fn checks(&self) -> Vec<(&'static str, Check)> {
+        let current = self.current.borrow();
+        let config = match &*self.refused.borrow() {
+            None => Check::healthy(),
+            Some(errors) => Check::warning(format!("the last configuration was refused: {} errors", errors.errors())),
+        };
+        let failed: Vec<&str> = current.failed_plugins().map(|(name, _)| &**name).collect();
+        let plugins = match failed.as_slice() {
+            [] => Check::healthy(),
+            failed => Check::warning(format!("not loaded: {}", failed.join(", "))),
+        };
+        let open: Vec<&str> = current
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.breaker().is_some_and(|breaker| breaker.state() == State::Open))
+            .map(|cluster| &**cluster.name())
+            .collect();
+        let upstreams = match open.as_slice() {
+            [] => Check::healthy(),
+            open => Check::warning(format!("breaker open: {}", open.join(", "))),
+        };
+        let workers = if self.ready.get() { Check::healthy() } else { Check::unhealthy("draining") };
+        vec![("workers", workers), ("config", config), ("plugins", plugins), ("upstreams", upstreams)]
+    }
+
+    fn describe(&self) -> Value {
+        let current = self.current.borrow();
+        let plugins = current.config.plugins.iter().zip(&current.plugins).map(|(config, plugin)| {
+            let state = match plugin {
+                Plugin::Loaded(loaded) => {
+                    let report = loaded.report();
+                    json!({
+                        "state": if loaded.resting() > 0 { "quarantined" } else { "loaded" },
+                        "generation": report.generation,
+                        "bytes": report.size,
+                        "memory_bytes": report.memory,
+                        "compiled_in_ms": report.compiled_in.as_secs_f64() * 1e3,
+                        "unknown_imports": report.unknown_imports,
+                        "unknown_exports": report.unknown_exports,
+                    })
+                }
+                Plugin::Failed(error) => json!({ "state": "failed", "error": error.to_string() }),
+            };
+            (config.name.to_string(), state)
+        });
+        let upstreams = current.clusters.iter().map(|cluster| {
+            let endpoints: Vec<&str> = cluster.endpoints().iter().map(|endpoint| &*endpoint.text).collect();
+            let breaker = cluster.breaker().map(|breaker| breaker.state().as_str());
+            (cluster.name().to_string(), json!({ "endpoints": endpoints, "breaker": breaker }))
+        });
+        let limits = current.config.limits.iter().zip(&current.limiters);
+        let limits = limits.map(|(limit, limiter)| {
+            (limit.name.to_string(), json!({ "keys": limiter.keys(), "evictions": limiter.evictions() }))
+        });
+        let listeners =
+            self.addresses.listeners.iter().map(|(name, address)| (name.to_string(), json!(address.to_string())));
+        let config = json!({
+            "file": self.path.as_ref().map(|path| path.display().to_string()),
+            "version": current.version,
+            "last_refused": *self.refused.borrow(),
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime": self.started.elapsed().as_secs(),
+            "timestamp": admin::now(),
+            "workers": self.workers,
+            "config": config,
+            "listeners": listeners.collect::<serde_json::Map<_, _>>(),
+            "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
+            "limits": limits.collect::<serde_json::Map<_, _>>(),
+            "plugins": plugins.collect::<serde_json::Map<_, _>>(),
+        })
+    }
+
+    fn reload(&self) -> Reloading {
+        let triggers = self.triggers.clone();
+        Box::pin(async move {
+            let (done, reloaded) = oneshot::channel();
+            if triggers.send(Trigger { done }).await.is_err() {
+                return Err(json!({ "error": "the proxy is shutting down" }));
+            }
+            match reloaded.await {
+                Ok(Ok(version)) => Ok(version),
+                Ok(Err(diagnostics)) => Err(json!({ "errors": diagnostics })),
+                Err(_) => Err(json!({ "error": "the proxy is shutting down" })),
+            }
+        })
+    }
+}
