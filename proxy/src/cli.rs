@@ -2,6 +2,7 @@
 //! It holds no logic of its own; each command calls into the library.
 
 mod check;
+mod demo;
 mod print;
 mod run;
 mod source;
@@ -54,6 +55,15 @@ enum Command {
         after_long_help = "Examples:\n  tidegate check\n  tidegate check -c /etc/tidegate/tidegate.yaml\n  tidegate check --format json | jq '.diagnostics[].message'\n"
     )]
     Check(check::Arguments),
+    /// Show in a minute what Tidegate does, with nothing else installed
+    ///
+    /// Starts an origin, the proxy with its plugins, an OpenTelemetry collector and a little load, all in this process and
+    /// on loopback only, and shows live what arrives: metrics, traces and log lines. Send requests of your own meanwhile.
+    /// Ports that are taken are replaced by free ones; nothing is left behind.
+    #[command(
+        after_long_help = "Examples:\n  tidegate demo\n  tidegate demo --rate 200\n  tidegate demo --for 10s      ends by itself; exit code 1 if a metric, span or log field did not arrive\n"
+    )]
+    Demo(demo::Arguments),
     /// Print the JSON schema of the configuration, for editors and other tools
     #[command(
         after_long_help = "Example:\n  tidegate schema > tidegate.schema.json\n  Then begin tidegate.yaml with this line for completion and checks in the editor:\n  # yaml-language-server: $schema=tidegate.schema.json\n"
@@ -96,6 +106,7 @@ fn run(command: Command) -> Exit {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Schema => print::out(&schema::text()),
         Command::Version => print::out(&format!("tidegate {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {
