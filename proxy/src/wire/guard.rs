@@ -30,7 +30,7 @@ pub use handle::{Handle, HeadFacts};
 ///
 /// Heads are kept back until their empty line, checked, and then handed on; bodies pass through while their framing is
 /// followed, so that the place of the next head is known. In place of a head that is not well-formed hyper reads
-/// [`SYNTHETIC`], and [`Handle::next_request`] says why; nothing is read after it.
+/// `SYNTHETIC`, and [`Handle::next_request`] says why; nothing is read after it.
 ///
 /// Times: a fresh connection must complete its first head `limits.timeout` after it was accepted. Later the first byte
 /// of a head may be waited for `idle` after the exchange before ended, and from that byte on (not before the exchange
