@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod websocket;
 pub mod view;
 pub mod snapshot;
+pub mod vitals;
 
 pub mod config;
 
@@ -23,5 +24,4 @@ pub mod listen;
 
 pub mod wire;
 pub mod telemetry;
-pub mod vitals;
 pub mod error;

@@ -1,3 +1,5 @@
+//! The splice, over pipes: both directions, slow receivers, early bytes, silence and breaks.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};

@@ -1,3 +1,5 @@
+//! TLS towards clients, over pipes: certificates by name, ALPN, errors that name their file.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

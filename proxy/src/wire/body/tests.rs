@@ -1,3 +1,5 @@
+//! The one body type: kinds, ends, timeouts, watchers and sizes.
+
 use std::cell::RefCell;
 use std::future::Future as _;
 use std::pin::pin;

@@ -1,3 +1,5 @@
+//! The guard over pipes: bodies, chunks, upgrades, and a corpus with its mutations.
+
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

@@ -1,3 +1,5 @@
+//! Hop-by-hop and forwarding headers: what is removed, believed, and added.
+
 use std::net::IpAddr;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};

@@ -1,3 +1,5 @@
+//! Answers of our own: the text of an error, `Retry-After`, and the framing of a plugin's answer.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Whole connections over pipes: HTTP/1.1 behind the guard, and HTTP/2.
+
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::rc::Rc;

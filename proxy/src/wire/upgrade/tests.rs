@@ -1,3 +1,5 @@
+//! WebSocket handshakes: valid ones, faults, other versions, and the answer that belongs to a key.
+
 use http::header::HeaderMap;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};

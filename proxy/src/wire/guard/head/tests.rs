@@ -1,3 +1,5 @@
+//! The check of a head: what is malformed, what is good, and that hyper reads the same.
+
 use std::time::Duration;
 
 use super::{BodyLength, CLASSES, Head, Scan, TARGET, check};
