@@ -61,7 +61,7 @@ curl -sf -H 'accept: application/openmetrics-text; version=1.0.0' "http://$admin
 grep -q ' # {trace_id="' "$work/openmetrics" || fail "no exemplar in OpenMetrics"
 # promtool reads only the older format: without what that does not have (exemplars, units, EOF, families named without
 # their suffix), the samples must be the same series.
-series() { grep -v '^#' "$1" | sed 's/ # {.*//; s/ [^ ]*$//' | grep -v -e '_created' -e '^process_' | sort; }
+series() { grep -v '^#' "$1" | sed 's/ # {.*//; s/ [^ ]*$//; s/le="\([0-9]*\)\.0"/le="\1"/' | grep -v -e '_created' -e '^process_' | sort; }
 diff <(series "$work/text") <(series "$work/openmetrics") || fail "the two formats have different series"
 
 echo "a Prometheus scrapes"
