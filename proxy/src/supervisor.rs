@@ -233,8 +233,14 @@ impl Supervisor {
             return Err(version::not_usable(error));
         }
         version::warn_of_restart(&self.current.config, &snapshot.config, self.workers.len());
+        let before = self.sockets.addresses(&self.current.config);
         self.adopt(&snapshot, opened).await.map_err(version::not_usable)?;
         self.sockets.commit(&snapshot.config);
+        for (name, address) in self.sockets.addresses(&snapshot.config) {
+            if !before.iter().any(|(_, old)| *old == address) {
+                tracing::info!(listener = %name, %address, "listening");
+            }
+        }
         self.current = snapshot;
         Ok(self.current.version)
     }

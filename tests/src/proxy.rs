@@ -128,7 +128,9 @@ impl Proxy {
     /// Where the newest listener of this name listens.
     #[track_caller]
     pub fn listener(&self, name: &str) -> SocketAddr {
-        self.listeners().into_iter().rev().find(|(found, _)| found == name).expect("such a listener").1
+        eventually_some(&format!("the listener {name} listens"), || {
+            self.listeners().into_iter().rev().find(|(found, _)| found == name).map(|(_, address)| address)
+        })
     }
 
     /// Where the admin port is.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use tokio::task::spawn_blocking;
 
 use crate::config::{self, Config, Diagnostic, Diagnostics, Loaded};
-use crate::snapshot::{BuildError, Foundation, Snapshot};
+use crate::snapshot::{BuildError, Foundation, Plugin, Snapshot};
 
 /// Reads and checks the file.
 pub(super) async fn load(path: PathBuf) -> Result<Loaded, Diagnostics> {
@@ -72,6 +72,16 @@ pub(super) fn publish(foundation: &Foundation, current: &Snapshot, succeeded: bo
 pub(super) fn say(snapshot: &Snapshot) {
     for (name, error) in snapshot.failed_plugins() {
         tracing::error!(plugin = %name, "plugin is not loaded: {error}");
+    }
+    for (config, plugin) in snapshot.config.plugins.iter().zip(&snapshot.plugins) {
+        let Plugin::Loaded(loaded) = plugin else { continue };
+        let report = loaded.report();
+        for import in &report.unknown_imports {
+            tracing::warn!(plugin = %config.name, import, "plugin imports what the host does not have; calling it traps");
+        }
+        for export in &report.unknown_exports {
+            tracing::warn!(plugin = %config.name, export, "plugin exports what is no hook, most likely misspelt");
+        }
     }
 }
 

@@ -201,12 +201,16 @@ impl<IO: AsyncRead + Unpin> Guard<IO> {
                     }
                     continue;
                 }
-                Ok(Some(length)) => self
-                    .buffer
-                    .get(..length)
-                    .ok_or(Reason::Internal)
-                    .and_then(head::check_lines)
-                    .map(|head| (length, head)),
+                Ok(Some(length)) => {
+                    let head = self.buffer.get(..length).ok_or(Reason::Internal).and_then(head::check_lines);
+                    // Who speaks another protocol would not understand an answer (RFC 9113, 3.4: a preface that is none).
+                    if head == Err(Reason::MalformedHead) && head::is_foreign(&self.buffer) {
+                        self.buffer.clear();
+                        self.state = State::Ended;
+                        return Poll::Ready(Ok(()));
+                    }
+                    head.map(|head| (length, head))
+                }
                 Err(reason) => Err(reason),
             };
             self.line_skipped = false;

@@ -153,6 +153,15 @@ pub fn check(bytes: &[u8], limits: &HeadLimits) -> Result<Head, Reason> {
     }
 }
 
+/// Whether the first line has the shape of a request line whose protocol is another than HTTP.
+pub(super) fn is_foreign(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(|&byte| byte == b' ');
+    let words = [words.next(), words.next(), words.next(), words.next()];
+    matches!(words, [Some([_, ..]), Some([_, ..]), Some(protocol @ [_, ..]), None]
+        if !protocol.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"http/")))
+}
+
 /// The check of a head whose end a [`Scan`] found.
 pub(super) fn check_lines(bytes: &[u8]) -> Result<Head, Reason> {
     let malformed = Reason::MalformedHead;

@@ -211,3 +211,21 @@ fn what_never_ends_is_refused_at_the_limit() {
     assert_eq!(Scan::default().advance(&endless[..LIMITS.max_size], &LIMITS), Ok(None));
     assert_eq!(Scan::default().advance(&endless, &LIMITS), Err(Reason::HeadTooLarge));
 }
+
+#[test]
+fn another_protocol_is_told_from_bad_http() {
+    for foreign in ["INVALID CONNECTION PREFACE\r\n\r\n", "REGISTER sip:a.test SIP/2.0\r\n"] {
+        assert!(super::is_foreign(foreign.as_bytes()), "{foreign}");
+    }
+    for http in [
+        "GET / HTTP/9.9\r\n",
+        "GET / http/1.1\r\n",
+        "GET /\r\n",
+        "hello there\r\n",
+        "GET /a b HTTP/1.1\r\n",
+        "GET  / HTTP/1.1\r\n",
+        "",
+    ] {
+        assert!(!super::is_foreign(http.as_bytes()), "{http}");
+    }
+}
