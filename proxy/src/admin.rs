@@ -33,6 +33,8 @@ pub type Reloading = Pin<Box<dyn Future<Output = Result<u64, Value>>>>;
 pub trait Control {
     /// The metrics, encoded as the client prefers: content type and text.
     fn scrape(&self, accept: Option<&str>) -> Result<(&'static str, Vec<u8>), ScrapeError>;
+    /// The paths that answer a scrape.
+    fn scrape_paths(&self) -> Vec<Arc<str>>;
     /// Whether connections are accepted and answered.
     fn is_ready(&self) -> bool;
     fn uptime(&self) -> Duration;

@@ -14,7 +14,6 @@ type Answer = Response<Full<Bytes>>;
 const INDEX: &str = "\
 tidegate
 
-GET  /metrics    metrics, in the text format or OpenMetrics
 GET  /healthz    200 while the process lives
 GET  /readyz     200 while traffic is accepted, else 503
 GET  /health     health in JSON, 503 when unhealthy
@@ -25,8 +24,8 @@ POST /-/reload   read the configuration again
 pub(super) async fn answer<B>(control: &dyn Control, request: &Request<B>) -> Answer {
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     match (method, request.uri().path()) {
-        (&Method::GET, "/") => text(StatusCode::OK, INDEX),
-        (&Method::GET, "/metrics") => metrics(control, request),
+        (&Method::GET, "/") => index(control),
+        (&Method::GET, path) if is_scrape(control, path) => metrics(control, request),
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") if control.is_ready() => text(StatusCode::OK, "ready\n"),
         (&Method::GET, "/readyz") => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
@@ -39,10 +38,23 @@ pub(super) async fn answer<B>(control: &dyn Control, request: &Request<B>) -> An
             Ok(version) => json_answer(StatusCode::OK, &json!({ "version": version })),
             Err(problem) => json_answer(StatusCode::UNPROCESSABLE_ENTITY, &problem),
         },
-        (_, "/" | "/metrics" | "/healthz" | "/readyz" | "/health" | "/status") => not_allowed("GET, HEAD"),
+        (_, "/" | "/healthz" | "/readyz" | "/health" | "/status") => not_allowed("GET, HEAD"),
+        (_, path) if is_scrape(control, path) => not_allowed("GET, HEAD"),
         (_, "/-/reload") => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "nothing here; GET / lists what there is\n"),
     }
+}
+
+fn index(control: &dyn Control) -> Answer {
+    let mut page = INDEX.to_owned();
+    for path in control.scrape_paths() {
+        page.push_str(&format!("GET  {path:<11} metrics, in the text format or OpenMetrics\n"));
+    }
+    text(StatusCode::OK, &page)
+}
+
+fn is_scrape(control: &dyn Control, path: &str) -> bool {
+    control.scrape_paths().iter().any(|scrape| **scrape == *path)
 }
 
 /// A browser says which page sends a request; only one that this port itself served may change something.

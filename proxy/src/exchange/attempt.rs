@@ -14,6 +14,7 @@ use crate::error::Reason;
 use crate::exchange::request_body::{Counted, Progress};
 use crate::exchange::{Exchange, Refusal, Stop};
 use crate::telemetry::record::{BreakerDecision, ResponseHead};
+use crate::upstream::breaker::State;
 use crate::upstream::{Admission, Client, Retry};
 use crate::view::RouteView;
 use crate::wire::body::Body;
@@ -38,7 +39,9 @@ pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) 
     let permit = match client.cluster().breaker().map(crate::upstream::Breaker::admit) {
         None => None,
         Some(Admission::Pass(permit)) => {
-            exchange.record()?.breaker = Some(BreakerDecision::Allowed);
+            let probes = client.cluster().breaker().is_some_and(|breaker| breaker.state() == State::HalfOpen);
+            let decision = if probes { BreakerDecision::Probe } else { BreakerDecision::Allowed };
+            exchange.record()?.breaker = Some(decision);
             Some(permit)
         }
         Some(Admission::Open { retry_after }) => {

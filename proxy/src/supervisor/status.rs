@@ -76,6 +76,12 @@ impl Control for Status {
         self.current.borrow().foundation.scraper.scrape(accept)
     }
 
+    fn scrape_paths(&self) -> Vec<Arc<str>> {
+        let current = self.current.borrow();
+        let scrapes = current.config.telemetry.metrics.scrape.iter();
+        scrapes.filter(|scrape| scrape.listener.is_none()).map(|scrape| Arc::clone(&scrape.path)).collect()
+    }
+
     fn is_ready(&self) -> bool {
         self.ready.get()
     }

@@ -49,7 +49,7 @@ impl Resolver {
         if let Some(address) = endpoint.address {
             return Ok(Rc::new([address]));
         }
-        let name = Rc::clone(self.names.borrow_mut().entry(endpoint.host.clone()).or_insert_with(Rc::default));
+        let name = Rc::clone(self.names.borrow_mut().entry(endpoint.host.clone()).or_default());
         name.used.set(Instant::now());
         if let Some(addresses) = name.fresh() {
             return Ok(addresses);
