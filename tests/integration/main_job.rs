@@ -45,13 +45,13 @@ async fn what_everyone_counts_is_the_same() {
         let request = request.header("x-request-id", format!("job-{number}"));
         let answer = clients[number % 2].send(request.body(tidegate_tests::Body::empty()).unwrap()).await;
         assert_eq!(answer.header("x-request-id"), format!("job-{number}"));
-        *answers.entry(answer.status).or_insert(0) += 1;
+        *answers.entry(answer.status).or_insert(0_u32) += 1;
     }
     for number in 0..30 {
-        *answers.entry(clients[number % 2].get("/status/500").await.status).or_insert(0) += 1;
+        *answers.entry(clients[number % 2].get("/status/500").await.status).or_insert(0_u32) += 1;
     }
     for _ in 0..8 {
-        *answers.entry(get(proxy.address(), "/broken").await.status).or_insert(0) += 1;
+        *answers.entry(get(proxy.address(), "/broken").await.status).or_insert(0_u32) += 1;
     }
     for number in 0..12 {
         let mut socket = websocket(proxy.address(), "/websocket", &[]).await.unwrap();
@@ -60,7 +60,7 @@ async fn what_everyone_counts_is_the_same() {
             assert_eq!(socket.next().await.unwrap(), message.to_string().as_bytes());
         }
         assert_eq!(socket.close(1000).await, Some(1000));
-        *answers.entry(101).or_insert(0) += 1;
+        *answers.entry(101).or_insert(0_u32) += 1;
     }
     assert_eq!(answers, BTreeMap::from([(101, 12), (200, 40), (429, 20), (500, 30), (502, 5), (503, 3)]));
     assert_eq!((origin.count(), origin.messages()), (82, 66));
@@ -70,7 +70,7 @@ async fn what_everyone_counts_is_the_same() {
     let of = |field: &str, value: &str| log.iter().filter(|line| line[field] == value).count();
     let with_status = |status: u16| log.iter().filter(|line| line["status"] == status).count();
     for (status, count) in &answers {
-        assert_eq!(with_status(*status), *count, "lines with status {status}");
+        assert_eq!(with_status(*status), *count as usize, "lines with status {status}");
     }
     assert_eq!((of("kind", "api"), of("kind", "live"), of("kind", "other")), (60, 12, 38));
     let ids: HashSet<_> = log.iter().map(|line| line["correlation_id"].as_str().unwrap()).collect();
@@ -83,11 +83,7 @@ async fn what_everyone_counts_is_the_same() {
     let scrape = proxy.wait_for_metric("http_server_request_duration_seconds_count", &[], 110.0);
     for (status, count) in &answers {
         let labels = [("http_response_status_code", &*status.to_string())];
-        assert_eq!(
-            scrape.value("http_server_request_duration_seconds_count", &labels),
-            f64::from(*count as u32),
-            "{status}"
-        );
+        assert_eq!(scrape.value("http_server_request_duration_seconds_count", &labels), f64::from(*count), "{status}");
     }
     for (kind, count) in [("api", 60.0), ("live", 12.0), ("other", 38.0)] {
         let labels = [("plugin", "classify"), ("kind", kind)];

@@ -4,6 +4,8 @@
 //! Origins and collectors live on threads of their own, so a test may block as it likes. Nothing here sleeps for a fixed
 //! time: see [`eventually`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// What a failing test says of the proxy goes to standard error.
+#![allow(clippy::print_stderr)]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 mod binary;

@@ -102,7 +102,7 @@ fn backend(case: &Case) -> (SocketAddr, Option<Nginx>) {
 fn bare(_: Option<&Collector>) -> String {
     "routes: [{ upstream: app }]\n\
      upstreams: { app: { endpoints: [\"BACKEND\"] } }\n\
-     telemetry: { access_log: { output: off } }\n"
+     telemetry: { traces: { ratio: 0 }, access_log: { output: off } }\n"
         .to_owned()
 }
 
@@ -110,7 +110,7 @@ fn log_and_limit(_: Option<&Collector>) -> String {
     "routes: [{ upstream: app, limits: [clients] }]\n\
      upstreams: { app: { endpoints: [\"BACKEND\"] } }\n\
      limits: { clients: { key: client.address, rate: 1000000/s, burst: 1000000 } }\n\
-     telemetry: { access_log: { output: access.log } }\n"
+     telemetry: { traces: { ratio: 0 }, access_log: { output: access.log } }\n"
         .to_owned()
 }
 
