@@ -29,8 +29,8 @@ workers: 2
 listeners: [{ name: web, address: '127.0.0.1:0' }]
 routes:
   - { name: users, match: { path: '/users/{id}' }, upstream: app, limits: [all], plugins: [ids, classify] }
-  - { name: rest, upstream: app, plugins: [ids, classify] }
   - { name: lost, match: { hosts: [lost.test] }, upstream: gone }
+  - { name: rest, upstream: app, plugins: [ids, classify] }
 upstreams:
   app: { endpoints: ['$origin'], breaker: { consecutive_failures: 1000 } }
   gone: { endpoints: ['127.0.0.1:1'] }
@@ -50,6 +50,10 @@ for number in $(seq 20); do
     curl -s -o /dev/null "http://$proxy/status/503"
 done
 printf 'nonsense\r\n\r\n' | { exec 3<>"/dev/tcp/${proxy%:*}/${proxy##*:}"; cat >&3; cat <&3 >/dev/null; }
+
+# What is measured once a second comes a little later; then both formats have it.
+measured() { curl -sf "http://$admin/metrics" | grep -q '^tidegate_limit_keys'; }
+eventually "the limits have been measured" measured
 
 echo "promtool check metrics, text format"
 curl -sf -H 'accept: text/plain; version=0.0.4' "http://$admin/metrics" >"$work/text"
