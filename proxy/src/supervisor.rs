@@ -114,6 +114,7 @@ async fn control(start: Start) -> Result<(), Error> {
     let mut signals = if signals { Some(Signals::listen().map_err(Error::Runtime)?) } else { None };
     let (mut supervisor, mut triggers, addresses) = Supervisor::start(loaded, path).await?;
     ready(&addresses);
+    let mut failed = Ok(());
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -130,10 +131,25 @@ async fn control(start: Start) -> Result<(), Error> {
             },
             () = changed(&mut supervisor.watcher) => drop(supervisor.reload("file").await),
             () = limits::round() => limits::publish(&supervisor.current),
+            () = lost(&supervisor.workers) => {
+                tracing::error!("{}", worker::Gone);
+                failed = Err(worker::Gone.into());
+                break;
+            }
         }
     }
+    // Who asks for a reload from here on is told so, instead of waiting for the end.
+    drop(triggers);
     supervisor.end().await;
-    Ok(())
+    failed
+}
+
+/// Waits until a worker has ended that nobody told to: with its sockets gone the others would go on as if all were well.
+async fn lost(workers: &[worker::Handle]) {
+    let mut gone: futures_util::stream::FuturesUnordered<_> = workers.iter().map(worker::Handle::gone).collect();
+    if futures_util::StreamExt::next(&mut gone).await.is_none() {
+        std::future::pending().await
+    }
 }
 
 async fn changed(watcher: &mut Option<Watcher>) {
@@ -166,7 +182,7 @@ impl Supervisor {
             admin: admin.as_ref().map(admin::Port::address),
             workers: count,
         };
-        let (status, triggers) = Status::new(Arc::clone(&snapshot), count, path.clone(), ready.clone());
+        let (status, triggers) = Status::new(Arc::clone(&snapshot), count, path.clone(), ready.listeners.clone());
         let mut supervisor = Self {
             path,
             foundation,
@@ -219,7 +235,8 @@ impl Supervisor {
                 }
             }
         }
-        self.status.reloaded(Arc::clone(&self.current), result.as_ref().err());
+        let listeners = self.sockets.addresses(&self.current.config);
+        self.status.reloaded(Arc::clone(&self.current), listeners, result.as_ref().err());
         result
     }
 

@@ -12,6 +12,8 @@ use crate::telemetry::metrics::Gauge;
 #[derive(Debug, Default)]
 pub struct Vitals {
     pub draining: Cell<bool>,
+    /// Whether the time for that is over.
+    pub cut_off: Cell<bool>,
     pub connections: Cell<usize>,
     ended: Notify,
 }

@@ -4,7 +4,7 @@
 mod listening;
 mod ticks;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -104,6 +104,11 @@ impl Handle {
         adopted.await.map_err(|_| Gone)
     }
 
+    /// Returns when the worker takes no orders any more: after a drain, or because its thread is gone.
+    pub async fn gone(&self) {
+        self.orders.closed().await;
+    }
+
     /// Has the worker finish what is under way, at most until `until`; returns how many connections were cut then.
     pub async fn drain(&self, until: Instant) -> usize {
         let (done, drained) = oneshot::channel();
@@ -169,7 +174,7 @@ impl Worker {
         });
         for (listener, key) in keys.iter().enumerate() {
             if let Some(listening) = listening.get(key) {
-                listening.place(Place { view: Rc::clone(&view), listener });
+                listening.place(Place { view: Rc::clone(&view), listener }, &self.scope);
             }
         }
         for new in opened {
@@ -191,6 +196,7 @@ impl Worker {
         }
         // Ends when the last connection has, or the time is over; both are fine.
         let _ = timeout_at(until, self.vitals.quiet()).await;
+        self.vitals.cut_off.set(true);
         self.scope.flush();
         self.vitals.connections.get()
     }
@@ -198,12 +204,11 @@ impl Worker {
 
 /// The keys of listeners with these addresses, in order.
 pub fn keys(addresses: impl Iterator<Item = SocketAddr>) -> Vec<Key> {
-    let mut seen: HashMap<SocketAddr, Cell<usize>> = HashMap::new();
+    let mut seen: HashMap<SocketAddr, usize> = HashMap::new();
     addresses
         .map(|address| {
-            let count = seen.entry(address).or_default();
-            let occurrence = count.get();
-            count.set(occurrence + 1);
+            let next = seen.entry(address).or_default();
+            let occurrence = std::mem::replace(next, *next + 1);
             Key { address, occurrence }
         })
         .collect()

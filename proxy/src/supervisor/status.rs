@@ -2,6 +2,7 @@
 //! It does nothing itself: a reload is asked of the supervisor.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::{self, Check, Control, Reloading};
 use crate::config::Diagnostics;
 use crate::snapshot::{Plugin, Snapshot};
-use crate::supervisor::Ready;
 use crate::telemetry::metrics::ScrapeError;
 use crate::upstream::breaker::State;
 
@@ -21,6 +21,9 @@ use crate::upstream::breaker::State;
 pub(super) struct Trigger {
     pub(super) done: oneshot::Sender<Result<u64, Diagnostics>>,
 }
+
+/// Name and address.
+pub(super) type Listeners = Vec<(Arc<str>, SocketAddr)>;
 
 pub(super) type Triggers = mpsc::Receiver<Trigger>;
 
@@ -30,7 +33,8 @@ pub(super) struct Status {
     ready: Cell<bool>,
     workers: usize,
     path: Option<PathBuf>,
-    addresses: Ready,
+    /// Where each listener of the current version listens.
+    listeners: RefCell<Listeners>,
     current: RefCell<Arc<Snapshot>>,
     /// What was wrong with the last configuration that was refused, until one is accepted.
     refused: RefCell<Option<Diagnostics>>,
@@ -44,7 +48,7 @@ impl Status {
         current: Arc<Snapshot>,
         workers: usize,
         path: Option<PathBuf>,
-        addresses: Ready,
+        listeners: Listeners,
     ) -> (Rc<Self>, Triggers) {
         // One reload at a time; who asks during one waits for the next.
         let (triggers, receiver) = mpsc::channel(16);
@@ -53,7 +57,7 @@ impl Status {
             ready: Cell::new(false),
             workers,
             path,
-            addresses,
+            listeners: RefCell::new(listeners),
             current: RefCell::new(current),
             refused: RefCell::default(),
             triggers,
@@ -65,7 +69,9 @@ impl Status {
         self.ready.set(ready);
     }
 
-    pub(super) fn reloaded(&self, current: Arc<Snapshot>, refused: Option<&Diagnostics>) {
+    /// There was a reload: this is current now, with these listeners.
+    pub(super) fn reloaded(&self, current: Arc<Snapshot>, listeners: Listeners, refused: Option<&Diagnostics>) {
+        self.listeners.replace(listeners);
         self.current.replace(current);
         self.refused.replace(refused.cloned());
     }
@@ -144,8 +150,8 @@ impl Control for Status {
         let limits = limits.map(|(limit, limiter)| {
             (limit.name.to_string(), json!({ "keys": limiter.keys(), "evictions": limiter.evictions() }))
         });
-        let listeners =
-            self.addresses.listeners.iter().map(|(name, address)| (name.to_string(), json!(address.to_string())));
+        let listeners = self.listeners.borrow();
+        let listeners = listeners.iter().map(|(name, address)| (name.to_string(), json!(address.to_string())));
         let config = json!({
             "file": self.path.as_ref().map(|path| path.display().to_string()),
             "version": current.version,

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::Response;
 use tokio::net::TcpStream;
@@ -16,8 +17,7 @@ use crate::exchange::{self, Connection, Place};
 use crate::listen::accept::Failure;
 use crate::listen::tls::{self, Agreed, HandshakeError};
 use crate::listen::{Acceptor, ConnectionLimit, Socket};
-use crate::telemetry::metrics::catalogue::Catalogue;
-use crate::telemetry::metrics::{Counter, Gauge, Shard};
+use crate::telemetry::metrics::{Counter, Gauge};
 use crate::telemetry::scope::WorkerScope;
 use crate::vitals::{Alive, Vitals};
 use crate::wire::body::Body;
@@ -27,6 +27,7 @@ use crate::wire::server::{self, Call, Protocol, Service, Settings};
 #[derive(Debug)]
 pub(super) struct Listening {
     place: Rc<RefCell<Place>>,
+    counts: Rc<RefCell<Rc<Counts>>>,
     drain: watch::Sender<bool>,
 }
 
@@ -35,11 +36,14 @@ struct Accepting {
     drain: watch::Receiver<bool>,
     limit: ConnectionLimit,
     vitals: Rc<Vitals>,
-    counts: Counts,
+    /// Another one when the listener gets another name.
+    counts: Rc<RefCell<Rc<Counts>>>,
 }
 
 /// The metrics of a listener's connections.
+#[derive(Debug)]
 struct Counts {
+    listener: Arc<str>,
     accepted: Counter,
     active: Gauge,
     limit: Counter,
@@ -61,19 +65,27 @@ impl Listening {
         scope: &WorkerScope,
         vitals: &Rc<Vitals>,
     ) -> io::Result<Self> {
-        let name = place.view.listener_config(place.listener).map(|listener| listener.name.to_string());
-        let counts = Counts::new(scope.shard(), scope.catalogue(), &name.unwrap_or_default());
+        let counts = Rc::new(RefCell::new(Rc::new(Counts::new(scope, &name(&place)))));
         let acceptor = Acceptor::new(socket.listen()?);
         let (drain, draining) = watch::channel(false);
         let place = Rc::new(RefCell::new(place));
-        let accepting =
-            Accepting { place: Rc::clone(&place), drain: draining, limit, vitals: Rc::clone(vitals), counts };
+        let accepting = Accepting {
+            place: Rc::clone(&place),
+            drain: draining,
+            limit,
+            vitals: Rc::clone(vitals),
+            counts: Rc::clone(&counts),
+        };
         drop(tokio::task::spawn_local(accepting.run(acceptor)));
-        Ok(Self { place, drain })
+        Ok(Self { place, counts, drain })
     }
 
-    /// New exchanges of its connections see this from now on.
-    pub(super) fn place(&self, place: Place) {
+    /// New exchanges of its connections see this from now on, and new connections are counted under its name.
+    pub(super) fn place(&self, place: Place, scope: &WorkerScope) {
+        let name = name(&place);
+        if self.counts.borrow().listener != name {
+            self.counts.replace(Rc::new(Counts::new(scope, &name)));
+        }
         self.place.replace(place);
     }
 
@@ -92,7 +104,7 @@ impl Accepting {
             let accepted = tokio::select! {
                 // First what is waiting already: closing the socket would reset it.
                 biased;
-                accepted = acceptor.accept(|failure, error| self.counts.failed(failure, error)) => accepted,
+                accepted = acceptor.accept(|failure, error| self.counts.borrow().failed(failure, error)) => accepted,
                 _ = drain.wait_for(|draining| *draining) => return,
             };
             self.admit(accepted);
@@ -100,17 +112,18 @@ impl Accepting {
     }
 
     fn admit(&self, (stream, peer): (TcpStream, SocketAddr)) {
-        self.counts.accepted.inc();
+        let counts = Rc::clone(&self.counts.borrow());
+        counts.accepted.inc();
         let Some(admitted) = self.limit.admit() else {
             // Said by closing: an answer would cost what the limit is there to save.
-            return self.counts.limit.inc();
+            return counts.limit.inc();
         };
-        let Ok(local) = stream.local_addr() else { return self.counts.aborted.inc() };
+        let Ok(local) = stream.local_addr() else { return counts.aborted.inc() };
         let place = self.place.borrow().clone();
         let Some(config) = place.view.listener_config(place.listener) else { return };
         let settings = Settings { head: config.head, idle_timeout: config.idle_timeout };
         let tls = place.view.snapshot().tls.get(place.listener).cloned().flatten();
-        let alive = Alive::new(&self.vitals, &self.counts.active);
+        let alive = Alive::new(&self.vitals, &counts.active);
         let connection = Connection::new(Rc::clone(&self.place), peer, local, tls.is_some(), admitted, alive);
         let service = Rc::new(Exchanges(Rc::new(connection)));
         let drain = self.drain.clone();
@@ -118,7 +131,6 @@ impl Accepting {
             drop(tokio::task::spawn_local(serve(stream, Protocol::Detect, service, settings, drain)));
             return;
         };
-        let (broken, late) = (self.counts.tls.clone(), self.counts.tls_timeout.clone());
         drop(tokio::task::spawn_local(async move {
             match tls::handshake(&tls, stream).await {
                 Ok((stream, agreed)) => {
@@ -129,14 +141,18 @@ impl Accepting {
                     };
                     serve(stream, protocol, service, settings, drain).await;
                 }
-                Err(HandshakeError::Timeout) => late.inc(),
+                Err(HandshakeError::Timeout) => counts.tls_timeout.inc(),
                 Err(error) => {
-                    broken.inc();
+                    counts.tls.inc();
                     tracing::debug!(%peer, %error, "tls");
                 }
             }
         }));
     }
+}
+
+fn name(place: &Place) -> Arc<str> {
+    place.view.listener_config(place.listener).map_or_else(|| Arc::from(""), |listener| Arc::clone(&listener.name))
 }
 
 async fn serve<IO: server::Io + 'static>(
@@ -161,10 +177,11 @@ impl Service for Exchanges {
 // === impl Counts ===
 
 impl Counts {
-    fn new(shard: &Shard, catalogue: &Catalogue, listener: &str) -> Self {
-        let admission = &catalogue.admission;
+    fn new(scope: &WorkerScope, listener: &Arc<str>) -> Self {
+        let (shard, admission) = (scope.shard(), &scope.catalogue().admission);
         let rejected = |reason| shard.counter(&admission.connections_rejected, &[listener, reason]);
         Self {
+            listener: Arc::clone(listener),
             accepted: shard.counter(&admission.connections, &[listener]),
             active: shard.gauge(&admission.connections_active, &[listener]),
             limit: rejected("limit"),
