@@ -78,6 +78,8 @@ reasons! {
     InvalidUpgrade = "invalid_upgrade", Client, BAD_REQUEST;
     /// The client left before the answer was complete.
     ClientClosed = "client_closed", Client, BAD_REQUEST;
+    /// The request asks for a WebSocket, and the route's upstream speaks HTTP/2, over which there is none.
+    WebsocketUnsupported = "websocket_unsupported", Proxy, NOT_IMPLEMENTED;
     /// No route matches the request.
     NoRoute = "no_route", Proxy, NOT_FOUND;
     /// A rate limit said no.

@@ -196,3 +196,14 @@ async fn nobody_behind_a_websocket() {
     let proxy = proxy().upstream(tidegate_tests::nowhere()).start();
     assert_eq!(websocket(proxy.address(), "/websocket", &[]).await.unwrap_err(), 502);
 }
+
+#[tokio::test]
+async fn an_upstream_over_http2_has_none_and_the_client_is_told() {
+    let origin = origin().http2().start();
+    let upstream = format!("upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: http2 }} }}", origin.address());
+    let proxy = proxy().config("routes: [{ upstream: app }]").config(upstream).start();
+    let answer = raw(proxy.address()).send(format!("{HANDSHAKE}\r\n")).response();
+    assert_eq!((answer.status(), &answer.json()["reason"]), (501, &"websocket_unsupported".into()));
+    assert_eq!(origin.count(), 0);
+    assert_eq!(tidegate_tests::get(proxy.address(), "/").await.status, 200);
+}

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::error::Reason;
 use crate::exchange::{Exchange, Stop};
+use crate::upstream::config::Protocol;
 use crate::websocket::{self, Side, Traffic};
 use crate::wire::server;
 use crate::wire::upgrade::{self, Handshake, Key};
@@ -23,12 +24,19 @@ pub(super) fn wanted(exchange: &mut Exchange, can_switch: bool) -> Result<Option
         Handshake::Invalid => Err(Reason::InvalidUpgrade.into()),
         Handshake::WrongVersion => Err(Stop::WrongVersion),
         Handshake::WebSocket(_) if !can_switch => Err(Reason::InvalidUpgrade.into()),
+        // The protocol is configured, so this is known before anything is sent; a plain answer would only puzzle the client.
+        Handshake::WebSocket(_) if speaks_http2(exchange) => Err(Reason::WebsocketUnsupported.into()),
         Handshake::WebSocket(key) => {
             let record = exchange.record()?;
             upgrade::set_upgrade(&mut record.request.headers);
             Ok(Some(key))
         }
     }
+}
+
+fn speaks_http2(exchange: &Exchange) -> bool {
+    let client = exchange.route().and_then(|route| exchange.view.upstream(route.upstream));
+    client.is_some_and(|client| client.cluster().config().protocol == Protocol::Http2)
 }
 
 /// Runs the session once both sides have left HTTP; the record is emitted at its end.
