@@ -1,7 +1,7 @@
 //! The circuit breaker: opens, refuses, tries again, closes; and every step of it shows.
 //! It knows nothing of why an upstream fails.
 
-use tidegate_tests::{Connection, Origin, Proxy, eventually, get, nowhere, origin, proxy};
+use tidegate_tests::{Connection, Origin, Proxy, eventually, get, nowhere, origin, proxy, raw};
 
 fn start(endpoint: std::net::SocketAddr, breaker: &str) -> Proxy {
     proxy()
@@ -139,4 +139,28 @@ async fn other_upstreams_are_not_concerned() {
     assert_eq!(statuses(&proxy, "/bad", 2).await, [502, 503]);
     assert_eq!(statuses(&proxy, "/", 2).await, [200, 200]);
     eventually("the state shows", || proxy.scrape().value("tidegate_breaker_state", &[("upstream", "bad")]) == 1.0);
+}
+
+#[tokio::test]
+async fn slow_uploads_do_not_open_it() {
+    let origin = origin().start();
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, timeout: 200ms }]")
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], breaker: {{ consecutive_failures: 1, open_for: 30s }} }} }}",
+            origin.address()
+        ))
+        .start();
+    for _ in 0..3 {
+        let mut client = raw(proxy.address());
+        client.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100\r\n\r\nhello");
+        let answer = client.response();
+        assert_eq!((answer.status(), &answer.json()["reason"]), (504, &"timeout".into()));
+    }
+    assert_eq!((state(&proxy), get(proxy.address(), "/").await.status), (0.0, 200));
+    // An upstream that has the whole request and does not answer in time is another matter.
+    let mut client = raw(proxy.address());
+    client.send("POST /hang HTTP/1.1\r\nhost: a.test\r\ncontent-length: 5\r\n\r\nhello");
+    assert_eq!(client.response().status(), 504);
+    assert_eq!(state(&proxy), 1.0);
 }

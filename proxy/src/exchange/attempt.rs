@@ -10,12 +10,11 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
-use crate::error::Reason;
+use crate::error::{Reason, Source};
 use crate::exchange::request_body::{Counted, Progress};
 use crate::exchange::{Exchange, Refusal, Stop};
 use crate::telemetry::record::{BreakerDecision, ResponseHead};
-use crate::upstream::breaker::State;
-use crate::upstream::{Admission, Client, Retry};
+use crate::upstream::{Admission, Breaker, Client, Retry};
 use crate::view::RouteView;
 use crate::wire::body::Body;
 use crate::wire::upgrade::{self, Key};
@@ -33,14 +32,14 @@ pub(super) struct Answer {
 
 /// Sends the request and waits for the head of the answer. `key` is there when a WebSocket was asked for.
 pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) -> Result<Answer, Stop> {
+    // The route and the client are borrowed for as long as the exchange is changed: one count on this core.
     let view = Rc::clone(&exchange.view);
     let route = exchange.route.and_then(|route| view.route(route)).ok_or(Reason::Internal)?;
     let client = view.upstream(route.upstream).ok_or(Reason::Internal)?;
-    let permit = match client.cluster().breaker().map(crate::upstream::Breaker::admit) {
+    let permit = match client.cluster().breaker().map(Breaker::admit) {
         None => None,
         Some(Admission::Pass(permit)) => {
-            let probes = client.cluster().breaker().is_some_and(|breaker| breaker.state() == State::HalfOpen);
-            let decision = if probes { BreakerDecision::Probe } else { BreakerDecision::Allowed };
+            let decision = if permit.is_probe() { BreakerDecision::Probe } else { BreakerDecision::Allowed };
             exchange.record()?.breaker = Some(decision);
             Some(permit)
         }
@@ -63,9 +62,10 @@ pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) 
         attempt.error = attempt.error.or(sent.as_ref().err().copied());
     }
     if let Some(permit) = permit {
+        let owes = exchange.request_body.as_ref().is_some_and(|body| !body.complete.get());
         match (&sent, exchange.record.as_ref().and_then(|record| record.response.as_ref())) {
             (Ok(_), Some(response)) => permit.settle(response.status),
-            (Err(reason), _) if blames_upstream(*reason) => permit.fail(),
+            (Err(reason), _) if blames_upstream(*reason, owes) => permit.fail(),
             // What the client broke says nothing of the upstream.
             _ => drop(permit),
         }
@@ -73,8 +73,14 @@ pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) 
     Ok(sent?)
 }
 
-fn blames_upstream(reason: Reason) -> bool {
-    reason.source() == crate::error::Source::Upstream || reason == Reason::Timeout
+/// Whether a failure counts against the upstream. While the client still `owes` a part of its body, a timeout does not:
+/// else a few slow uploads would open the breaker for everybody.
+const fn blames_upstream(reason: Reason, owes: bool) -> bool {
+    match reason.source() {
+        Source::Upstream => true,
+        Source::Proxy => matches!(reason, Reason::Timeout) && !owes,
+        Source::Client | Source::Plugin => false,
+    }
 }
 
 async fn tries(
@@ -196,5 +202,32 @@ fn join_cookies(headers: &mut HeaderMap) {
     let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if let Ok(cookie) = HeaderValue::from_bytes(&all.join(b"; ".as_slice())) {
         headers.insert(COOKIE, cookie);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_breaker_hears_of_what_the_upstream_did_and_of_nothing_else() {
+        for reason in Reason::ALL {
+            let expected = reason.source() == Source::Upstream || *reason == Reason::Timeout;
+            assert_eq!(blames_upstream(*reason, false), expected, "{reason}");
+        }
+        assert!(!blames_upstream(Reason::Timeout, true), "the client was not done");
+        assert!(blames_upstream(Reason::ConnectTimeout, true), "no client can cause that");
+    }
+
+    #[test]
+    fn cookies_in_pieces_become_one_and_a_whole_one_stays() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1"));
+        join_cookies(&mut headers);
+        assert_eq!(headers[COOKIE], "a=1");
+        headers.append(COOKIE, HeaderValue::from_static("b=2"));
+        headers.append(COOKIE, HeaderValue::from_static("c=\"3\""));
+        join_cookies(&mut headers);
+        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=\"3\""]);
     }
 }

@@ -77,6 +77,7 @@ pub enum Admission<'a, C: Clock + Clone = MonotonicClock> {
 pub struct Permit<'a, C: Clock + Clone = MonotonicClock> {
     breaker: &'a Breaker<C>,
     epoch: u64,
+    probe: bool,
     settled: bool,
 }
 
@@ -160,7 +161,8 @@ impl<C: Clock + Clone> Breaker<C> {
     }
 
     fn pass(&self, word: u64) -> Admission<'_, C> {
-        Admission::Pass(Permit { breaker: self, epoch: word >> 2, settled: false })
+        let probe = State::of(word) == State::HalfOpen;
+        Admission::Pass(Permit { breaker: self, epoch: word >> 2, probe, settled: false })
     }
 
     fn probe(&self, slow: &mut Slow<C>, word: u64) -> Admission<'_, C> {
@@ -268,6 +270,11 @@ fn budget<C: Clock + Clone>(quota: Option<Quota>, clock: &C) -> Option<Budget<C>
 // === impl Permit ===
 
 impl<C: Clock + Clone> Permit<'_, C> {
+    /// Whether this is one of the few that try out an upstream that had failed.
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// The upstream answered.
     pub fn succeed(mut self) {
         self.settled = true;
