@@ -51,8 +51,8 @@ enum State<C: Clock> {
 /// What of a request a limit may count by.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// Index of the route.
-    pub route: usize,
+    /// The route's name: unlike its place among the routes, it stays over a reload, as the count does.
+    pub route: &'a str,
     /// The client, after trusted proxies.
     pub client: IpAddr,
     pub headers: &'a HeaderMap,

@@ -81,6 +81,7 @@ pub struct Chain {
 /// A limit as an exchange needs it.
 #[derive(Debug)]
 pub struct LimitView {
+    /// The worker's own copy, so that requests on different cores share no count.
     pub name: Arc<str>,
     limiter: Arc<Limiter>,
 }
@@ -150,7 +151,7 @@ impl View {
             .limits
             .iter()
             .zip(&snapshot.limiters)
-            .map(|(limit, limiter)| LimitView { name: Arc::clone(&limit.name), limiter: Arc::clone(limiter) })
+            .map(|(limit, limiter)| LimitView { name: Arc::from(&*limit.name), limiter: Arc::clone(limiter) })
             .collect();
         let upstreams = snapshot.clusters.iter().map(|cluster| pools.client(cluster)).collect();
         Self { listeners, routes, limits, upstreams, plugins, vitals, snapshot }
@@ -213,6 +214,11 @@ impl View {
 
     pub(crate) fn scraper(&self) -> &Scraper {
         &self.snapshot.foundation.scraper
+    }
+
+    /// Whether the worker's time to shut down is over: what is still under way is cut off.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.vitals.cut_off.get()
     }
 
     /// Whether the worker is shutting down: connections are closed with their next answer.

@@ -231,3 +231,43 @@ async fn the_proxys_own_names_cannot_be_taken() {
     let labels = [("plugin", "bad"), ("effect", "log_field")];
     proxy.wait_for_metric("tidegate_plugin_dropped_total", &labels, 2.0);
 }
+
+#[tokio::test]
+async fn a_response_hook_that_fails_is_answered_once_and_keeps_nothing_of_the_upstream() {
+    let origin = origin().start();
+    let module =
+        wasm(&format!("{MEMORY} (func (export \"tidegate_response_head\") (param i32) (result i32) unreachable)"));
+    let closed = start(&origin, &module, ", on_failure: closed");
+    // A body that would not fit into any buffer, and one that never ends.
+    for path in ["/bad/bytes/50000000", "/bad/stall"] {
+        let answer = get(closed.address(), path).await;
+        assert_eq!((answer.status, answer.reason().as_str()), (500, "plugin_trap"), "{path}");
+    }
+    let labels = [("plugin", "bad"), ("hook", "response_head"), ("outcome", "trap")];
+    closed.wait_for_metric("tidegate_plugin_calls_total", &labels, 2.0);
+    closed.wait_for_metric("http_client_open_connections", &[("http_connection_state", "active")], 0.0);
+    assert_eq!(get(closed.address(), "/").await.status, 200);
+    for line in closed.wait_for_log(3).iter().filter(|line| line["route"] == "bad") {
+        assert_eq!((&line["status"], &line["attempts"]), (&500.into(), &1.into()));
+        assert_eq!(line["error"]["reason"], "plugin_trap");
+    }
+    // Where it fails open, the upstream's answer goes out.
+    let open = start(&origin, &module, "");
+    assert_eq!(get(open.address(), "/bad").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_response_hook_that_fails_ends_a_websocket_before_it_begins() {
+    let origin = origin().start();
+    let module =
+        wasm(&format!("{MEMORY} (func (export \"tidegate_response_head\") (param i32) (result i32) unreachable)"));
+    let proxy = proxy()
+        .file("bad.wasm", module)
+        .config("routes: [{ name: bad, upstream: app, plugins: [bad] }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config("plugins: { bad: { file: bad.wasm, on_failure: closed } }")
+        .start();
+    assert_eq!(tidegate_tests::websocket(proxy.address(), "/websocket", &[]).await.unwrap_err(), 500);
+    assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "plugin_trap");
+    assert_eq!(proxy.scrape().value("tidegate_websocket_active", &[]), 0.0);
+}

@@ -140,3 +140,25 @@ fn the_keys_that_are_remembered_are_bounded() {
     // The newest are still known.
     assert_eq!(statuses(&proxy, "/", "x-api-key: 999\r\n", 1), [429]);
 }
+
+#[test]
+fn a_request_over_its_limit_reaches_no_plugin_and_no_later_limit() {
+    let origin = origin().start();
+    let deny = tidegate_tests::wasm(
+        "(import \"tidegate_v1\" \"reply\" (func $reply (param i32 i32 i32 i32 i32) (result i32)))
+         (memory (export \"memory\") 1)
+         (func (export \"tidegate_request_head\") (param i32) (result i32)
+            (drop (call $reply (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))) (i32.const 2))",
+    );
+    let proxy = proxy()
+        .file("deny.wasm", deny)
+        .config("routes: [{ name: app, upstream: app, limits: [first, second], plugins: [deny] }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config("limits: { first: { key: global, rate: 1/h, burst: 2 }, second: { key: global, rate: 1/h, burst: 9 } }")
+        .config("plugins: { deny: { file: deny.wasm } }")
+        .start();
+    assert_eq!(statuses(&proxy, "/", "", 4), [403, 403, 429, 429]);
+    let scrape = proxy.wait_for_metric("tidegate_limit_decisions_total", &[("decision", "limited")], 2.0);
+    assert_eq!(scrape.value("tidegate_limit_decisions_total", &[("limit", "second")]), 2.0);
+    assert_eq!(scrape.value("tidegate_plugin_calls_total", &[("plugin", "deny"), ("hook", "request_head")]), 2.0);
+}

@@ -254,3 +254,47 @@ async fn a_hook_that_is_not_exported_is_not_called() {
     let scrape = proxy.wait_for_metric("tidegate_plugin_calls_total", &[("plugin", "quiet"), ("hook", "log")], 5.0);
     assert_eq!(scrape.value("tidegate_plugin_calls_total", &[("plugin", "quiet"), ("hook", "request_head")]), 0.0);
 }
+
+#[tokio::test]
+async fn answers_of_our_own_pass_the_response_hooks_last_to_first() {
+    let origin = origin().start();
+    // Each adds its letter to the answer; `b` answers requests itself.
+    let plugin = |letter: &str, request: &str| {
+        with_headers(
+            &format!("x-chain{letter}"),
+            &format!(
+                "(func (export \"tidegate_request_head\") (param i32) (result i32) {request})
+                 (func (export \"tidegate_response_head\") (param i32) (result i32)
+                    (call $add (i32.const 1) (i32.const 0) (i32.const 7) (i32.const 7) (i32.const 1)))"
+            ),
+        )
+    };
+    let reply =
+        "(drop (call $reply (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))) (i32.const 2)";
+    let proxy =
+        with_plugins(&origin, "a, b, c", "  a: { file: a.wasm }\n  b: { file: b.wasm }\n  c: { file: c.wasm }\n")
+            .file("a.wasm", plugin("a", "(i32.const 0)"))
+            .file("b.wasm", plugin("b", reply))
+            .file("c.wasm", plugin("c", "unreachable"))
+            .start();
+    let answer = get(proxy.address(), "/x").await;
+    assert_eq!((answer.status, origin.count()), (403, 0));
+    let back: Vec<_> = answer.headers.get_all("x-chain").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(back, ["c", "b", "a"]);
+}
+
+#[tokio::test]
+async fn a_response_hook_can_answer_in_the_place_of_an_upstream() {
+    let origin = origin().start();
+    let module = with_headers(
+        "no",
+        "(func (export \"tidegate_response_head\") (param i32) (result i32)
+            (drop (call $reply (i32.const 451) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2)))
+            (i32.const 2))",
+    );
+    let proxy = with_plugins(&origin, "deny", "  deny: { file: deny.wasm }\n").file("deny.wasm", module).start();
+    let answer = get(proxy.address(), "/bytes/5000000").await;
+    assert_eq!((answer.status, answer.text().as_str()), (451, "no"));
+    let line = proxy.wait_for_log(1).remove(0);
+    assert_eq!((&line["status"], &line["attempts"], &line["response_bytes"]), (&451.into(), &1.into(), &2.into()));
+}

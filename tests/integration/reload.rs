@@ -207,3 +207,33 @@ async fn two_hundred_under_load_without_a_failed_request() {
     let (first, last) = (memory[0], memory[memory.len() - 1]);
     assert!(last < first + (12 << 20), "memory went from {} to {} KiB", first / 1024, last / 1024);
 }
+
+#[tokio::test]
+async fn a_routes_count_stays_its_own_when_another_comes_before_it() {
+    let origin = origin().start();
+    let limits = "limits: { each: { key: route, rate: 1/h, burst: 2 } }\n";
+    let route = "{ name: app, upstream: app, limits: [each] }";
+    let new = "{ name: new, upstream: app, match: { path_prefix: /new }, limits: [each] }";
+    let config = |routes: &str| {
+        format!("routes: [{routes}]\nupstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n{limits}", origin.address())
+    };
+    let proxy = proxy().config(config(route)).start();
+    assert_eq!((get(proxy.address(), "/").await.status, get(proxy.address(), "/").await.status), (200, 200));
+    assert_eq!(proxy.reload(config(&format!("{new}, {route}"))).status(), 200);
+    assert_eq!((get(proxy.address(), "/new").await.status, get(proxy.address(), "/").await.status), (200, 429));
+}
+
+#[tokio::test]
+async fn a_listeners_new_name_is_the_one_that_counts() {
+    let origin = origin().start();
+    let proxy = proxy().config(config(&origin, "/")).start();
+    let address = proxy.address();
+    assert_eq!(get(address, "/").await.status, 200);
+    let renamed = "listeners: [{ name: front, address: \"127.0.0.1:0\" }]\n".to_owned() + &config(&origin, "/");
+    assert_eq!(proxy.reload(renamed).status(), 200);
+    assert_eq!(get(address, "/").await.status, 200);
+    let scrape = proxy.wait_for_metric("tidegate_connections_total", &[("listener", "front")], 1.0);
+    assert_eq!(scrape.value("tidegate_connections_total", &[("listener", "web")]), 1.0);
+    let state = proxy.ask_admin("GET", "/status", "").json();
+    assert_eq!(state["listeners"], serde_json::json!({ "front": address.to_string() }));
+}

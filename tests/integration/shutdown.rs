@@ -109,3 +109,17 @@ fn an_interrupt_ends_it_too() {
     proxy.signal("INT");
     assert_eq!(proxy.wait().code(), Some(0));
 }
+
+#[test]
+fn a_client_that_leaves_while_it_drains_left_by_itself() {
+    let origin = origin().start();
+    let mut proxy = proxy().origin(&origin).start();
+    let mut hanging = raw(proxy.address());
+    hanging.send("GET /hang HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually("it is under way", || origin.count() == 1);
+    proxy.signal("TERM");
+    eventually("it drains", || proxy.ask_admin("GET", "/readyz", "").status() == 503);
+    hanging.reset();
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "client_closed");
+}

@@ -1,6 +1,7 @@
 //! The request's head on its way in: kept for the record, brought into the form that is routed, freed of what is for this hop only.
 //! It routes nothing.
 
+use http::header::{EXPECT, HOST};
 use http::request::Parts;
 
 use crate::error::Reason;
@@ -19,10 +20,9 @@ pub(super) fn take(parts: Parts, https: bool) -> RequestHead {
 
 /// Brings the path into its one form, finds out who the client is, and removes what was meant for this hop only.
 pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
-    let view = exchange.view.clone();
-    let config = view.listener_config(exchange.listener).ok_or(Reason::Internal)?;
-    let (peer, local, https) = (exchange.connection.peer, exchange.connection.local, exchange.connection.https);
-    let record = exchange.record()?;
+    let Exchange { view, listener, connection, record, .. } = exchange;
+    let config = view.listener_config(*listener).ok_or(Reason::Internal)?;
+    let record = record.as_deref_mut().ok_or(Reason::Internal)?;
     let path = normal::path(record.request.uri.path()).map_err(|_| Reason::MalformedHead)?;
     let path = match path {
         std::borrow::Cow::Borrowed(_) => None,
@@ -31,21 +31,27 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
     if let Some(path) = path {
         record.request.uri = with_path(&record.request.uri, &path)?;
     }
-    let peer_ip = peer.ip().to_canonical();
-    record.trusted_peer = config.trusted_proxies.iter().any(|network| network.contains(peer_ip));
-    record.client = headers::client_address(peer_ip, &config.trusted_proxies, &record.request.headers);
-    let authority = headers::authority(&record.request.uri, &record.request.headers).map(str::to_owned);
+    let peer = connection.peer.ip().to_canonical();
+    record.trusted_peer = config.trusted_proxies.iter().any(|network| network.contains(peer));
+    record.client = headers::client_address(peer, &config.trusted_proxies, &record.request.headers);
+    // Counted references to the bytes that came in, since the headers change under it; no copy.
+    let target = record.request.uri.authority().cloned();
+    let host = record.request.headers.get(HOST).cloned();
+    let authority = match &target {
+        Some(authority) => Some(authority.as_str()),
+        None => host.as_ref().and_then(|host| host.to_str().ok()),
+    };
     headers::strip_request(&mut record.request.headers);
     let hop = headers::Hop {
-        peer: peer_ip,
+        peer,
         trusted: record.trusted_peer,
-        https,
-        host: authority.as_deref(),
-        port: local.port(),
+        https: connection.https,
+        host: authority,
+        port: connection.local.port(),
     };
     headers::forward(&mut record.request.headers, &hop);
     // What hyper answers itself: the upstream must not be asked to do so again.
-    record.request.headers.remove(http::header::EXPECT);
+    record.request.headers.remove(EXPECT);
     headers::add_via(&mut record.request.headers, record.request.version);
     Ok(())
 }

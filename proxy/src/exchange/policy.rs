@@ -11,11 +11,10 @@ use crate::route::Request;
 
 /// Finds the route; the exchange's clock begins to count against its timeout.
 pub(super) fn route(exchange: &mut Exchange) -> Result<(), Stop> {
-    let view = Rc::clone(&exchange.view);
-    let listener = exchange.listener;
-    let record = exchange.record()?;
+    let Exchange { view, listener, record, .. } = exchange;
+    let record = record.as_deref_mut().ok_or(Reason::Internal)?;
     let request = Request {
-        listener,
+        listener: *listener,
         host: &record.request.host,
         path: record.request.uri.path(),
         method: &record.request.method,
@@ -24,23 +23,18 @@ pub(super) fn route(exchange: &mut Exchange) -> Result<(), Stop> {
     let index = view.router().find(&request).ok_or(Reason::NoRoute)?;
     let route = view.route(index).ok_or(Reason::Internal)?;
     record.enter(Rc::clone(&route.scope));
-    let started = record.started;
+    exchange.deadline = route.timeout.map(|timeout| (record.started + timeout).into());
     exchange.route = Some(index);
-    exchange.deadline = route.timeout.map(|timeout| (started + timeout).into());
     Ok(())
 }
 
 /// Asks each limit of the route, in order; the first that says no ends it.
 pub(super) fn limits(exchange: &mut Exchange) -> Result<(), Stop> {
-    let view = Rc::clone(&exchange.view);
-    let Some(index) = exchange.route else { return Ok(()) };
-    let Some(route) = view.route(index) else { return Ok(()) };
-    if route.limits.is_empty() {
-        return Ok(());
-    }
-    let record = exchange.record()?;
+    let Exchange { view, route, record, .. } = exchange;
+    let Some(route) = route.and_then(|route| view.route(route)) else { return Ok(()) };
+    let record = record.as_deref_mut().ok_or(Reason::Internal)?;
     for limit in route.limits.iter().filter_map(|&limit| view.limit(limit)) {
-        let subject = Subject { route: index, client: record.client, headers: &record.request.headers };
+        let subject = Subject { route: &route.scope.name, client: record.client, headers: &record.request.headers };
         let decision = limit.check(&subject);
         record.limits.push((Arc::clone(&limit.name), decision == Decision::Allowed));
         if let Decision::Limited { retry_after } = decision {

@@ -1,8 +1,6 @@
 //! The answer on its way out: an upstream's, a plugin's, or one of our own; each with the exchange as its body's watcher.
 //! It decides nothing: what went wrong, or who answered, is known by then.
 
-use std::rc::Rc;
-
 use http::{HeaderValue, Response, Version};
 
 use crate::error::Reason;
@@ -31,10 +29,9 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
 
 /// An upstream's answer.
 pub(super) fn deliver(mut exchange: Exchange, answer: Answer, upgrade: Option<OnUpgrade>) -> Response<Body> {
-    let view = Rc::clone(&exchange.view);
     let idle = exchange
         .route()
-        .and_then(|route| view.upstream(route.upstream))
+        .and_then(|route| exchange.view.upstream(route.upstream))
         .map(|client| client.cluster().config().timeouts.idle);
     let mut response = head(&mut exchange);
     match (answer.switch, upgrade) {
@@ -103,16 +100,17 @@ fn problem(
     make(&mut problem)
 }
 
-/// An answer of our own. The plugins see it as they see an upstream's, unless one of them made it in that very hook.
+/// An answer of our own, in the place of an upstream's.
+///
+/// The plugins of the route see it as they see an upstream's: all that have the hook, last to first, also those whose
+/// request hook was not reached. It can change headers; a verdict of it changes nothing, since there is an
+/// answer. Where the upstream had answered, the hook that stopped the walk was that very hook, and none is called again.
 fn own(mut exchange: Exchange, response: Response<Body>) -> Response<Body> {
+    exchange.let_go();
     let (parts, body) = response.into_parts();
-    let first = exchange.record.as_ref().is_some_and(|record| record.response.is_none());
-    if let Some(record) = &mut exchange.record {
-        record.response =
-            Some(ResponseHead { status: parts.status, version: Version::HTTP_11, headers: parts.headers });
-    }
-    if first {
-        // What a plugin does here cannot take back an answer that is an error already.
+    let ours = ResponseHead { status: parts.status, version: Version::HTTP_11, headers: parts.headers };
+    let replaced = exchange.record.as_mut().and_then(|record| record.response.replace(ours));
+    if replaced.is_none() {
         let _ = chain::response(&mut exchange);
     }
     let response = head(&mut exchange);

@@ -89,6 +89,14 @@ impl Exchange {
         self.complete = true;
     }
 
+    /// Nothing more is wanted of the upstream: gives its connection back, and ends the attempt.
+    pub(super) fn let_go(&mut self) {
+        self.lease = None;
+        if let Some(attempt) = self.record.as_mut().and_then(|record| record.attempts.last_mut()) {
+            attempt.ended.get_or_insert_with(Instant::now);
+        }
+    }
+
     fn settle(&mut self) {
         let Some(record) = &mut self.record else { return };
         if let Some(progress) = &self.request_body {
@@ -103,17 +111,14 @@ impl Exchange {
         }
         if !self.complete {
             // Whoever is still here when a worker ends was cut off by us.
-            record.fail(if self.view.is_draining() { Reason::Draining } else { Reason::ClientClosed });
-        }
-        if let Some(attempt) = record.attempts.last_mut() {
-            attempt.ended.get_or_insert_with(Instant::now);
+            record.fail(if self.view.is_cut_off() { Reason::Draining } else { Reason::ClientClosed });
         }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.lease = None;
+        self.let_go();
         self.settle();
         chain::log(self);
         chain::release(self);

@@ -32,16 +32,17 @@ impl Digests {
     pub fn digest(&self, subject: &Subject<'_>) -> Digest {
         match &self.key {
             Key::Global => Digest(0),
-            Key::Route => Digest(subject.route as u128),
+            Key::Route => self.secret(subject.route.as_bytes()),
             Key::ClientAddress { ipv6_prefix } => Digest(address(subject.client, *ipv6_prefix)),
             Key::Header(name) => match subject.headers.get(name) {
                 None => Digest(0),
-                Some(value) => {
-                    let (low, high) = (self.low.hash_one(value.as_bytes()), self.high.hash_one(value.as_bytes()));
-                    Digest(u128::from(high) << 64 | u128::from(low))
-                }
+                Some(value) => self.secret(value.as_bytes()),
             },
         }
+    }
+
+    fn secret(&self, text: &[u8]) -> Digest {
+        Digest(u128::from(self.high.hash_one(text)) << 64 | u128::from(self.low.hash_one(text)))
     }
 }
 
