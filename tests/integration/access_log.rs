@@ -82,7 +82,7 @@ async fn logfmt_and_text_are_one_line_each() {
         let mut lines = proxy.output_lines();
         assert_eq!(lines.len(), 2);
         // Two workers: either may be first.
-        lines.sort_by_key(|line| line.contains("503"));
+        lines.sort_by_key(|line| line.contains("/status/503"));
         assert!(lines[0].contains("/users/42") && lines[0].contains("200") && lines[1].contains("503"), "{lines:#?}");
         if format == "logfmt" {
             assert!(
