@@ -220,11 +220,6 @@ impl View {
     pub(crate) fn is_cut_off(&self) -> bool {
         self.vitals.cut_off.get()
     }
-
-    /// Whether the worker is shutting down: connections are closed with their next answer.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.vitals.draining.get()
-    }
 }
 
 // === impl Chain ===

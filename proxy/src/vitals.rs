@@ -1,4 +1,4 @@
-//! How a worker is: whether it is shutting down, and how many client connections it has.
+//! How a worker is: whether its time is over, and how many client connections it has.
 //! It acts on neither.
 
 use std::cell::Cell;
@@ -11,8 +11,7 @@ use crate::telemetry::metrics::Gauge;
 /// One worker's state, shared by everything on it.
 #[derive(Debug, Default)]
 pub struct Vitals {
-    pub draining: Cell<bool>,
-    /// Whether the time for that is over.
+    /// Whether the time to shut down is over, and what is still under way ends.
     pub cut_off: Cell<bool>,
     pub connections: Cell<usize>,
     ended: Notify,

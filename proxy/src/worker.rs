@@ -190,7 +190,6 @@ impl Worker {
     }
 
     async fn drain(&self, until: Instant) -> usize {
-        self.vitals.draining.set(true);
         for (_, listening) in self.listening.take() {
             listening.close();
         }

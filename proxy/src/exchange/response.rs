@@ -96,7 +96,6 @@ fn problem(
     let method = record.map_or(&http::Method::GET, |record| &record.request.method);
     let mut problem = Problem::new(reason, method);
     problem.correlation = record.map(|record| (&record.correlation.header, &*record.correlation.id));
-    problem.close = exchange.view.is_draining();
     make(&mut problem)
 }
 

@@ -22,8 +22,6 @@ pub struct Problem<'a> {
     pub correlation: Option<(&'a HeaderName, &'a str)>,
     /// When to come again; rounded up to whole seconds, at least one.
     pub retry_after: Option<Duration>,
-    /// Whether the client is told that this connection ends; always so where its bytes cannot be trusted further.
-    pub close: bool,
     /// The request's method: an answer to HEAD has no body.
     pub method: &'a Method,
 }
@@ -37,7 +35,7 @@ const VERSION_13: HeaderValue = HeaderValue::from_static("13");
 impl<'a> Problem<'a> {
     /// With nothing but the reason.
     pub const fn new(reason: Reason, method: &'a Method) -> Self {
-        Self { reason, correlation: None, retry_after: None, close: false, method }
+        Self { reason, correlation: None, retry_after: None, method }
     }
 
     /// The answer, `application/problem+json` (RFC 9457).
@@ -69,7 +67,7 @@ impl<'a> Problem<'a> {
         if let Some(after) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }
-        if self.close || closes(self.reason) {
+        if closes(self.reason) {
             headers.insert(CONNECTION, CLOSE);
         }
         response
