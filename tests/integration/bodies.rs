@@ -81,6 +81,8 @@ fn expect_100_continue_is_asked_of_the_origin() {
     assert!(client.head().unwrap().starts_with("HTTP/1.1 100"));
     assert_eq!(client.send("hello").response().status(), 200);
     assert_eq!(origin.last().body, "hello");
+    // That was between the client and us: the origin is not asked to do it once more.
+    assert!(!origin.last().has("expect"));
 }
 
 #[test]

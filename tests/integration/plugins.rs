@@ -298,3 +298,35 @@ async fn a_response_hook_can_answer_in_the_place_of_an_upstream() {
     let line = proxy.wait_for_log(1).remove(0);
     assert_eq!((&line["status"], &line["attempts"], &line["response_bytes"]), (&451.into(), &1.into(), &2.into()));
 }
+
+#[tokio::test]
+async fn the_log_hook_runs_whatever_became_of_the_exchange() {
+    let plugin = "  classify: { builtin: request-classifier, config: { label: kind, otherwise: other, rules: [] } }\n";
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [classify], limits: [few] }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", tidegate_tests::nowhere()))
+        .config("limits: { few: { key: global, rate: 1/h, burst: 1 } }")
+        .config(format!("plugins:\n{plugin}"))
+        .start();
+    assert_eq!((get(proxy.address(), "/").await.status, get(proxy.address(), "/").await.status), (502, 429));
+    proxy.wait_for_metric("tidegate_plugin_calls_total", &[("plugin", "classify"), ("hook", "log")], 2.0);
+    proxy.wait_for_metric("requests_by_kind_total", &[("plugin", "classify"), ("kind", "other")], 2.0);
+}
+
+#[tokio::test]
+async fn what_an_instance_keeps_for_an_exchange_is_let_go_with_it() {
+    let origin = origin().start();
+    // Every exchange has a number; it is given again when the exchange is over.
+    let module = wasm(
+        "(memory (export \"memory\") 1)
+         (func (export \"tidegate_request_head\") (param i32) (result i32)
+            (if (i32.gt_u (local.get 0) (i32.const 1)) (then unreachable)) (i32.const 0))",
+    );
+    let proxy = with_plugins(&origin, "few", "  few: { file: few.wasm, on_failure: closed }\n")
+        .file("few.wasm", module)
+        .start();
+    let mut client = tidegate_tests::Connection::http1(proxy.address()).await;
+    for _ in 0..10 {
+        assert_eq!(client.get("/x").await.status, 200);
+    }
+}

@@ -123,3 +123,20 @@ fn a_client_that_leaves_while_it_drains_left_by_itself() {
     assert_eq!(proxy.wait().code(), Some(0));
     assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "client_closed");
 }
+
+#[test]
+fn answers_of_our_own_say_that_the_connection_ends() {
+    let origin = origin().start();
+    let mut proxy = proxy()
+        .config("routes: [{ upstream: app, timeout: 1s }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .start();
+    let mut hanging = raw(proxy.address());
+    hanging.send("GET /hang HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually("it is under way", || origin.count() == 1);
+    proxy.signal("TERM");
+    let answer = hanging.response();
+    assert_eq!((answer.status(), answer.header("connection")), (504, Some("close")));
+    assert!(hanging.closed());
+    assert_eq!(proxy.wait().code(), Some(0));
+}

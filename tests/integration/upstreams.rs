@@ -48,19 +48,20 @@ async fn least_requests_avoids_the_busy_one() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_down_costs_no_request_its_answer_for_ever() {
+async fn an_endpoint_that_is_down_costs_no_request_its_answer() {
     let alive = origin().start();
     let proxy = proxy()
         .config("workers: 1\nroutes: [{ upstream: app }]")
-        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\", \"{}\"] }} }}", nowhere(), alive.address()))
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [{{ address: \"{}\", weight: 9 }}, \"{}\"] }} }}",
+            nowhere(),
+            alive.address()
+        ))
         .start();
-    let mut answered = 0;
+    // It is picked first nearly always; the second try goes elsewhere.
     for _ in 0..20 {
-        let answer = get(proxy.address(), "/").await;
-        assert!([200, 502].contains(&answer.status));
-        answered += usize::from(answer.status == 200);
+        assert_eq!(get(proxy.address(), "/").await.status, 200);
     }
-    assert!(answered >= 10, "{answered} of 20");
 }
 
 /// Answers one request on each connection, and closes it at the second: after it was read, without a word.
