@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use accept::Acceptor;
-pub use connections::{Admitted, ConnectionLimit};
+pub use connections::{Admitted, ConnectionLimit, Full};
 pub use socket::Socket;
 
 /// Why a listener cannot be opened.

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admin;
@@ -25,6 +26,7 @@ use crate::config::{Diagnostics, Loaded};
 use crate::listen;
 use crate::snapshot::{Foundation, FoundationError, Snapshot};
 use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::process::open_files_limit;
 use crate::worker;
 use signals::Signals;
 use sockets::Sockets;
@@ -122,14 +124,23 @@ async fn control(start: Start) -> Result<(), Error> {
                 signals::Request::Stop => break,
                 signals::Request::Reload => {
                     supervisor.telemetry.reopen();
-                    // The outcome is in the log and the metrics.
-                    let _ = supervisor.reload("SIGHUP").await;
+                    // The outcome is in the log and the metrics. A stop does not wait for it: a plugin may take long to compile.
+                    tokio::select! {
+                        _ = supervisor.reload("SIGHUP") => {}
+                        () = signals::stop(&mut signals) => break,
+                    }
                 }
             },
             trigger = triggers.recv() => if let Some(Trigger { done }) = trigger {
-                let _ = done.send(supervisor.reload("admin").await);
+                tokio::select! {
+                    reloaded = supervisor.reload("admin") => drop(done.send(reloaded)),
+                    () = signals::stop(&mut signals) => break,
+                }
             },
-            () = changed(&mut supervisor.watcher) => drop(supervisor.reload("file").await),
+            () = changed(&mut supervisor.watcher) => tokio::select! {
+                _ = supervisor.reload("file") => {}
+                () = signals::stop(&mut signals) => break,
+            },
             () = limits::round() => limits::publish(&supervisor.current),
             () = lost(&supervisor.workers) => {
                 tracing::error!("{}", worker::Gone);
@@ -140,7 +151,7 @@ async fn control(start: Start) -> Result<(), Error> {
     }
     // Who asks for a reload from here on is told so, instead of waiting for the end.
     drop(triggers);
-    supervisor.end().await;
+    supervisor.end(signals).await;
     failed
 }
 
@@ -170,8 +181,9 @@ impl Supervisor {
         let snapshot = version::build(loaded, None, &foundation).await.map_err(Error::Configuration)?;
         let telemetry = Telemetry::start(&snapshot.config.telemetry, foundation.registry.clone())?;
         let count = snapshot.config.workers.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets::new(open_files_limit());
         let opened = sockets.open(&snapshot.config, count)?;
+        sockets.warn_of_shortage(&snapshot.config);
         let admin = snapshot.config.admin.address.map(admin::Port::bind).transpose()?;
         let mut workers = Vec::with_capacity(count);
         for number in 0..count {
@@ -263,15 +275,29 @@ impl Supervisor {
     }
 
     /// Stops accepting, lets exchanges finish, and sends what telemetry still has.
-    async fn end(self) {
-        let timeout = self.current.config.drain_timeout;
-        tracing::info!(timeout = ?timeout, "draining");
+    async fn end(self, mut signals: Option<Signals>) {
+        let (delay, timeout) = (self.current.config.drain_delay, self.current.config.drain_timeout);
         self.status.set_ready(false);
+        if let Some(delay) = delay {
+            tracing::info!(?delay, "not ready any more, still accepting");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = signals::stop(&mut signals) => {}
+            }
+        }
+        tracing::info!(?timeout, "draining");
         let until = Instant::now() + timeout;
+        let (hurry, hurried) = watch::channel(false);
+        let impatience = tokio::task::spawn_local(async move {
+            signals::stop(&mut signals).await;
+            tracing::warn!("told to stop again: not waiting for what is under way");
+            let _ = hurry.send(true);
+        });
         let mut drains = tokio::task::JoinSet::new();
         for worker in self.workers {
+            let hurried = hurried.clone();
             drains.spawn_local(async move {
-                let cut = worker.drain(until).await;
+                let cut = worker.drain(until, hurried).await;
                 // The thread ends by itself now; joining it must not hold up the others' drains.
                 let _ = tokio::task::spawn_blocking(move || worker.join()).await;
                 cut
@@ -282,8 +308,9 @@ impl Supervisor {
             cut += drained.unwrap_or_default();
         }
         if cut > 0 {
-            tracing::warn!(connections = cut, "cut what was still under way after drain_timeout");
+            tracing::warn!(connections = cut, "cut what was still under way");
         }
+        impatience.abort();
         let telemetry = self.telemetry;
         let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
         tracing::info!("stopped");

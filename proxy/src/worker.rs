@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::runtime::LocalRuntime;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::exchange::Place;
 use crate::listen::{ConnectionLimit, Socket};
@@ -46,8 +46,8 @@ pub struct Opened {
 enum Order {
     /// New exchanges see this version from now on; listeners that it does not have are closed.
     Adopt { snapshot: Arc<Snapshot>, opened: Vec<Opened>, done: oneshot::Sender<()> },
-    /// Stop accepting, finish what is under way, at most until then. Answers how many connections were cut.
-    Drain { until: Instant, done: oneshot::Sender<usize> },
+    /// Stop accepting, finish what is under way, at most until then or until hurried. Answers how many connections were cut.
+    Drain { until: Instant, hurried: watch::Receiver<bool>, done: oneshot::Sender<usize> },
 }
 
 /// Control's hand on a worker. Dropped without a drain, the worker ends at once.
@@ -109,10 +109,11 @@ impl Handle {
         self.orders.closed().await;
     }
 
-    /// Has the worker finish what is under way, at most until `until`; returns how many connections were cut then.
-    pub async fn drain(&self, until: Instant) -> usize {
+    /// Has the worker finish what is under way, at most until `until` or until `hurried` is true; returns how many
+    /// connections were cut then.
+    pub async fn drain(&self, until: Instant, hurried: watch::Receiver<bool>) -> usize {
         let (done, drained) = oneshot::channel();
-        if self.orders.send(Order::Drain { until, done }).is_err() {
+        if self.orders.send(Order::Drain { until, hurried, done }).is_err() {
             return 0;
         }
         drained.await.unwrap_or_default()
@@ -152,8 +153,8 @@ impl Worker {
                     self.adopt(snapshot, opened);
                     let _ = done.send(());
                 }
-                Order::Drain { until, done } => {
-                    let cut = self.drain(until).await;
+                Order::Drain { until, hurried, done } => {
+                    let cut = self.drain(until, hurried).await;
                     let _ = done.send(cut);
                     return;
                 }
@@ -165,13 +166,9 @@ impl Worker {
         let view = Rc::new(View::new(snapshot, &self.scope, &self.pools, Rc::clone(&self.vitals)));
         let keys = keys(view.snapshot().config.listeners.iter().map(|listener| listener.address));
         let mut listening = self.listening.borrow_mut();
-        listening.retain(|key, listening| {
-            let kept = keys.contains(key);
-            if !kept {
-                listening.close();
-            }
-            kept
-        });
+        for (_, closed) in listening.extract_if(|key, _| !keys.contains(key)) {
+            drop(closed.close());
+        }
         for (listener, key) in keys.iter().enumerate() {
             if let Some(listening) = listening.get(key) {
                 listening.place(Place { view: Rc::clone(&view), listener }, &self.scope);
@@ -189,15 +186,27 @@ impl Worker {
         self.view.replace(Some(view));
     }
 
-    async fn drain(&self, until: Instant) -> usize {
-        for (_, listening) in self.listening.take() {
-            listening.close();
+    async fn drain(&self, until: Instant, mut hurried: watch::Receiver<bool>) -> usize {
+        let closing: Vec<_> = self.listening.take().into_values().map(Listening::close).collect();
+        for accepting in closing {
+            // It has no reason to fail; then there is nothing more to come either.
+            let _ = accepting.await;
         }
-        // Ends when the last connection has, or the time is over; both are fine.
-        let _ = timeout_at(until, self.vitals.quiet()).await;
+        tokio::select! {
+            () = self.vitals.quiet() => {}
+            () = sleep_until(until) => {}
+            () = told(&mut hurried) => {}
+        }
         self.vitals.cut_off.set(true);
         self.scope.flush();
         self.vitals.connections.get()
+    }
+}
+
+/// Ready when it is true; never when nobody can make it so any more.
+async fn told(hurried: &mut watch::Receiver<bool>) {
+    if hurried.wait_for(|hurried| *hurried).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

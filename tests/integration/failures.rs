@@ -1,7 +1,9 @@
 //! Upstreams that are down, cut, or answer garbage: what the client gets, and what is said of it.
 //! Slow ones are in `timeouts`.
 
-use tidegate_tests::{Answer, Body, Connection, Proxy, get, nowhere, origin, proxy, raw, raw_origin, request};
+use tidegate_tests::{
+    Answer, Body, Connection, Proxy, eventually, get, nowhere, origin, proxy, raw, raw_origin, request,
+};
 
 #[tokio::test]
 async fn nobody_listens() {
@@ -28,6 +30,39 @@ async fn nobody_listens() {
     assert_eq!(log[0]["status"], 502);
     let labels = [("source", "upstream"), ("reason", "connect_failed"), ("route", "app")];
     proxy.wait_for_metric("tidegate_errors_total", &labels, 4.0);
+    // The log says what the system said: once for each worker at most, not for each request.
+    let said: Vec<_> = proxy.diagnostics().into_iter().filter(|line| line["upstream"] == "app").collect();
+    assert!(said.len() == 1 || said.len() == 2, "{said:?}");
+    assert!(said[0]["cause"].as_str().unwrap().contains("refused"), "{said:?}");
+}
+
+#[tokio::test]
+async fn too_few_file_descriptors() {
+    let origin = origin().start();
+    let proxy = proxy().origin(&origin).descriptors(160).start();
+    let (mut held, mut served) = (Vec::new(), 0.0);
+    for _ in 0..100 {
+        let mut client = raw(proxy.address());
+        if client.try_send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")
+            && let Some(answer) = client.message()
+        {
+            assert_eq!(answer.status(), 200);
+            served += 1.0;
+            held.push(client);
+        }
+    }
+    // Some are turned away; those who are in are served, and whoever operates it can see why.
+    assert!(served > 10.0 && served < 100.0, "{served}");
+    let labels = [("listener", "web"), ("reason", "resources")];
+    proxy.wait_for_metric("tidegate_connections_rejected_total", &labels, 100.0 - served);
+    assert_eq!(proxy.scrape().value("tidegate_errors_total", &[]), 0.0);
+    let said = |word: &str| proxy.stderr_text().contains(word);
+    assert!(said("the limit of file descriptors allows fewer") && said("cannot take connections"));
+    drop(held);
+    eventually("there is room again", || {
+        let mut client = raw(proxy.address());
+        client.try_send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n") && client.message().is_some()
+    });
 }
 
 /// Starts a proxy before an origin that says `bytes` to every request, and asks it once.

@@ -136,8 +136,11 @@ async fn listeners_come_and_go() {
     assert_eq!(proxy.reload(both.to_owned() + &config(&origin, "/")).status(), 200);
     let more = proxy.listener("more");
     assert_eq!((get(web, "/").await.status, get(more, "/").await.status), (200, 200));
+    let listeners = || proxy.ask_admin("GET", "/status", "").json()["listeners"].clone();
+    assert_eq!(listeners()["more"], more.to_string());
     assert_eq!(proxy.reload(config(&origin, "/")).status(), 200);
     eventually("the port is closed", || std::net::TcpStream::connect(more).is_err());
+    assert_eq!(listeners().as_object().unwrap().keys().collect::<Vec<_>>(), ["web"]);
     assert_eq!(get(web, "/").await.status, 200);
 }
 

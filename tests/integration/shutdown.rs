@@ -140,3 +140,30 @@ fn answers_of_our_own_say_that_the_connection_ends() {
     assert!(hanging.closed());
     assert_eq!(proxy.wait().code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_load_balancer_has_time_to_notice() {
+    let origin = origin().start();
+    let mut proxy = proxy().config("drain_delay: 1h").origin(&origin).start();
+    proxy.signal("TERM");
+    eventually("readiness is taken back", || proxy.ask_admin("GET", "/readyz", "").status() == 503);
+    // Who has not noticed yet is still served.
+    assert_eq!(get(proxy.address(), "/").await.status, 200);
+    // Told once more, it waits no longer.
+    assert_eq!(proxy.stop().code(), Some(0));
+}
+
+#[test]
+fn told_twice_it_does_not_wait() {
+    let origin = origin().start();
+    let mut proxy = proxy().config("drain_timeout: 1h").origin(&origin).start();
+    let mut hanging = raw(proxy.address());
+    hanging.send("GET /hang HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually("it is under way", || origin.count() == 1);
+    proxy.signal("TERM");
+    eventually("it drains", || proxy.diagnostics().iter().any(|line| line["message"] == "draining"));
+    // A reload is refused, and does not hang until the end.
+    assert_eq!(proxy.ask_admin("POST", "/-/reload", "").status(), 422);
+    assert_eq!(proxy.stop().code(), Some(0));
+    assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "draining");
+}

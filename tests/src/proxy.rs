@@ -14,7 +14,7 @@ use crate::{Metrics, Origin, Scratch, eventually, eventually_some};
 
 /// A proxy to be started.
 pub fn proxy() -> ProxyBuilder {
-    ProxyBuilder { config: String::new(), environment: Vec::new(), folder: Scratch::new() }
+    ProxyBuilder { config: String::new(), environment: Vec::new(), descriptors: None, folder: Scratch::new() }
 }
 
 /// How a proxy will be.
@@ -22,6 +22,7 @@ pub fn proxy() -> ProxyBuilder {
 pub struct ProxyBuilder {
     config: String,
     environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
     folder: Scratch,
 }
 
@@ -66,6 +67,12 @@ impl ProxyBuilder {
         self
     }
 
+    /// How many file descriptors it may have, where not as many as the test itself.
+    pub fn descriptors(mut self, count: u32) -> Self {
+        self.descriptors = Some(count);
+        self
+    }
+
     /// A file beside the configuration.
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         self.folder.write(name, content);
@@ -76,7 +83,14 @@ impl ProxyBuilder {
     #[track_caller]
     pub fn start(self) -> Proxy {
         let path = self.folder.write("tidegate.yaml", complete(&self.config));
-        let mut command = Command::new(crate::tidegate());
+        let mut command = match self.descriptors {
+            None => Command::new(crate::tidegate()),
+            Some(count) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("ulimit -n {count}; exec \"$0\" \"$@\"")).arg(crate::tidegate());
+                shell
+            }
+        };
         command.arg("run").arg("-c").arg(path).current_dir(self.folder.path()).envs(self.environment);
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -51,6 +51,7 @@ pub fn check(file: File, whole: &Node, sound: &Node, directory: &Path, faults: &
     let config = Config {
         admin,
         workers: file.workers.0.0,
+        drain_delay: file.drain_delay.0.0,
         drain_timeout: file.drain_timeout.0.0,
         listeners,
         routes,

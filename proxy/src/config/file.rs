@@ -40,6 +40,10 @@ pub struct File {
     /// How many threads serve traffic; `auto` is one per core that the process may use.
     #[schemars(example = &"auto", example = 4)]
     pub workers: Text<Workers>,
+    /// How long connections are still accepted when the proxy is told to stop, while `/readyz` says no: as long as the load
+    /// balancer in front needs to notice.
+    #[schemars(example = &"5s")]
+    pub drain_delay: Text<TimeLimit>,
     /// How long exchanges under way may go on when the proxy is told to stop.
     #[schemars(example = &"30s")]
     pub drain_timeout: Text<Time>,
@@ -92,6 +96,7 @@ impl Default for File {
         Self {
             admin: AdminFile::default(),
             workers: Text(Workers(None)),
+            drain_delay: Text(TimeLimit(None)),
             drain_timeout: Text(Time(Duration::from_secs(30))),
             listeners: Vec::new(),
             defaults: DefaultsFile::default(),

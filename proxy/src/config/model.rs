@@ -19,7 +19,9 @@ pub struct Config {
     pub admin: Admin,
     /// How many workers; `None` is one per core that the process may use.
     pub workers: Option<NonZeroUsize>,
-    /// How long exchanges under way may go on after SIGTERM.
+    /// How long connections are still accepted after SIGTERM; `None` is not at all.
+    pub drain_delay: Option<Duration>,
+    /// How long exchanges under way may go on after that.
     pub drain_timeout: Duration,
     pub listeners: Vec<Listener>,
     /// In order: the first that matches wins.

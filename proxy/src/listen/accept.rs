@@ -41,9 +41,7 @@ impl Acceptor {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     self.pause = FIRST_PAUSE;
-                    // It only fails when the client has gone, which shows itself soon enough.
-                    let _ = stream.set_nodelay(true);
-                    return (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                    return ready(stream, peer);
                 }
                 Err(error) => {
                     let failure = classify(&error);
@@ -56,6 +54,33 @@ impl Acceptor {
             }
         }
     }
+
+    /// The connections that the kernel has queued, asked for one after the other; then the socket is closed, which would
+    /// have reset them. The runtime may not have heard of the last ones yet, so the socket itself is asked.
+    pub fn queued(self) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+        let listener = self.listener.into_std().ok();
+        std::iter::from_fn(move || {
+            loop {
+                match listener.as_ref()?.accept() {
+                    Ok((stream, peer)) => {
+                        let adopted = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                        if let Ok(stream) = adopted {
+                            return Some(ready(stream, peer));
+                        }
+                    }
+                    Err(error) if is_over(&error) => return None,
+                    Err(_) => {}
+                }
+            }
+        })
+    }
+}
+
+/// A connection as the rest wants it.
+fn ready(stream: TcpStream, peer: SocketAddr) -> (TcpStream, SocketAddr) {
+    // It only fails when the client has gone, which shows itself soon enough.
+    let _ = stream.set_nodelay(true);
+    (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()))
 }
 
 /// What accept(2) lists as the fault of one connection goes on at once; with anything else, trying again at once would
@@ -76,9 +101,25 @@ fn classify(error: &io::Error) -> Failure {
     }
 }
 
+/// Whether asking again would bring nothing: the queue is empty, or there is nothing left to accept with.
+fn is_over(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || classify(error) == Failure::Exhausted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_queued_is_still_accepted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nothing is awaited in between, so the runtime cannot have heard of them.
+        let clients: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let accepted: Vec<_> = Acceptor::new(listener).queued().map(|(_, peer)| peer).collect();
+        assert_eq!(accepted, clients.iter().map(|client| client.local_addr().unwrap()).collect::<Vec<_>>());
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
 
     #[test]
     fn only_a_shortage_makes_us_pause() {

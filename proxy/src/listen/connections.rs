@@ -14,30 +14,62 @@ pub struct ConnectionLimit(Arc<Shared>);
 struct Shared {
     max: AtomicU32,
     active: AtomicU32,
+    /// What the whole process can hold.
+    within: Option<ConnectionLimit>,
 }
 
 /// A place under the limit; given back when dropped.
 #[derive(Debug)]
-pub struct Admitted(Arc<Shared>);
+pub struct Admitted {
+    shared: Arc<Shared>,
+    _within: Option<Box<Admitted>>,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The listener has as many as it may.
+    Listener,
+    /// The process has as many as it can hold.
+    Process,
+}
 
 // === impl ConnectionLimit ===
 
 impl ConnectionLimit {
     pub fn new(max: NonZeroU32) -> Self {
-        Self(Arc::new(Shared { max: AtomicU32::new(max.get()), active: AtomicU32::new(0) }))
+        Self(Arc::new(Shared { max: AtomicU32::new(max.get()), active: AtomicU32::new(0), within: None }))
     }
 
-    /// Takes a place, or `None` when all are taken: the connection is to be closed.
-    pub fn admit(&self) -> Option<Admitted> {
+    /// A limit whose places also take one of `process` each.
+    pub fn within(max: NonZeroU32, process: &Self) -> Self {
+        let within = Some(process.clone());
+        Self(Arc::new(Shared { max: AtomicU32::new(max.get()), active: AtomicU32::new(0), within }))
+    }
+
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// When all are taken: the connection is to be closed.
+    pub fn admit(&self) -> Result<Admitted, Full> {
+        let within = match &self.0.within {
+            Some(process) => Some(Box::new(process.admit().map_err(|_| Full::Process)?)),
+            None => None,
+        };
         let max = self.0.max.load(Ordering::Relaxed);
         let more = |active: u32| (active < max).then(|| active + 1);
         let taken = self.0.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Admitted(Arc::clone(&self.0)))
+        taken.map(|_| Admitted { shared: Arc::clone(&self.0), _within: within }).map_err(|_| Full::Listener)
     }
 
     /// For a reload that keeps the listener: connections beyond a lower limit stay, and no new one comes until they went.
     pub fn set_max(&self, max: NonZeroU32) {
         self.0.max.store(max.get(), Ordering::Relaxed);
+    }
+
+    /// How many places there are.
+    pub fn max(&self) -> u32 {
+        self.0.max.load(Ordering::Relaxed)
     }
 
     /// How many places are taken.
@@ -48,7 +80,7 @@ impl ConnectionLimit {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::Relaxed);
+        self.shared.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -61,9 +93,9 @@ mod tests {
         let limit = ConnectionLimit::new(NonZeroU32::new(2).unwrap());
         let first = limit.admit().unwrap();
         let _second = limit.admit().unwrap();
-        assert!(limit.admit().is_none());
+        assert_eq!(limit.admit().unwrap_err(), Full::Listener);
         drop(first);
-        assert!(limit.admit().is_some());
+        assert!(limit.admit().is_ok());
         assert_eq!(limit.active(), 1);
     }
 
@@ -72,7 +104,21 @@ mod tests {
         let limit = ConnectionLimit::new(NonZeroU32::new(2).unwrap());
         let _held = (limit.admit(), limit.admit());
         limit.set_max(NonZeroU32::MIN);
-        assert!(limit.admit().is_none());
+        assert!(limit.admit().is_err());
         assert_eq!(limit.active(), 2);
+    }
+
+    #[test]
+    fn listeners_share_what_the_process_can_hold() {
+        let process = ConnectionLimit::new(NonZeroU32::new(2).unwrap());
+        let many = NonZeroU32::new(10).unwrap();
+        let (web, api) = (ConnectionLimit::within(many, &process), ConnectionLimit::within(NonZeroU32::MIN, &process));
+        let held = api.admit().unwrap();
+        // A place that the listener refuses is not lost to the process.
+        assert_eq!(api.admit().unwrap_err(), Full::Listener);
+        let _other = web.admit().unwrap();
+        assert_eq!(web.admit().unwrap_err(), Full::Process);
+        drop(held);
+        assert!(web.admit().is_ok());
     }
 }

@@ -37,13 +37,30 @@ impl Signals {
     }
 
     /// The next one.
-    pub(super) async fn next(&mut self) -> Request {
+    async fn next(&mut self) -> Request {
         tokio::select! {
             _ = self.hangup.recv() => Request::Reload,
             _ = self.terminate.recv() => Request::Stop,
             _ = self.interrupt.recv() => Request::Stop,
             _ = self.quit.recv() => Request::Stop,
         }
+    }
+
+    /// The next one that means to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
+        }
+    }
+}
+
+/// The next signal to stop; never, where none is listened to. What else came meanwhile waits for [`next`].
+pub(super) async fn stop(signals: &mut Option<Signals>) {
+    match signals {
+        Some(signals) => signals.stop().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,16 +3,22 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::listen::{ConnectionLimit, Error, Socket};
 use crate::worker::{self, Key, Opened};
 
+/// File descriptors that connections do not get: about 20 for the process, two for each worker, and the admin port's.
+const KEPT: u64 = 96;
+
 /// What is open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sockets {
     open: HashMap<Key, Open>,
+    /// How many connections of clients the process can hold, over all listeners.
+    ceiling: ConnectionLimit,
     /// Opened for a version that is not in force yet.
     fresh: Vec<Key>,
 }
@@ -27,6 +33,12 @@ struct Open {
 // === impl Sockets ===
 
 impl Sockets {
+    /// Nothing is open, and connections of clients get no more than their part of so many file descriptors.
+    pub(super) fn new(descriptors: Option<u64>) -> Self {
+        let ceiling = ConnectionLimit::new(descriptors.map_or(NonZeroU32::MAX, ceiling));
+        Self { open: HashMap::new(), ceiling, fresh: Vec::new() }
+    }
+
     /// Opens what `config` has and is not open yet, once for each worker.
     ///
     /// # Errors
@@ -37,7 +49,7 @@ impl Sockets {
             if self.open.contains_key(&key) {
                 continue;
             }
-            let limit = ConnectionLimit::new(listener.max_connections);
+            let limit = ConnectionLimit::within(listener.max_connections, &self.ceiling);
             let bound = Socket::bind(listener).and_then(|first| {
                 let address = first.address();
                 let others = (1..workers).map(|_| first.another()).collect::<Result<Vec<_>, _>>()?;
@@ -57,6 +69,19 @@ impl Sockets {
             self.fresh.push(key);
         }
         Ok(opened)
+    }
+
+    /// Says where listeners may have more connections than file descriptors allow.
+    pub(super) fn warn_of_shortage(&self, config: &Config) {
+        let wanted: u64 = config.listeners.iter().map(|listener| u64::from(listener.max_connections.get())).sum();
+        let max = u64::from(self.ceiling.max());
+        if wanted > max {
+            tracing::warn!(
+                max_connections = wanted,
+                possible = max,
+                "the limit of file descriptors allows fewer connections than max_connections; raise it (LimitNOFILE, ulimit -n)"
+            );
+        }
     }
 
     /// The version that sockets were opened for is not used after all.
@@ -87,6 +112,25 @@ impl Sockets {
     }
 }
 
+/// Half of them: each connection of a client may need one to an upstream. Some are kept for files, and for the admin port,
+/// which is needed most when there are too few.
+fn ceiling(descriptors: u64) -> NonZeroU32 {
+    let clients = descriptors.saturating_sub(KEPT) / 2;
+    u32::try_from(clients).ok().map_or(NonZeroU32::MAX, |clients| NonZeroU32::new(clients).unwrap_or(NonZeroU32::MIN))
+}
+
 fn keys(config: &Config) -> Vec<Key> {
     worker::keys(config.listeners.iter().map(|listener| listener.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_upstreams_and_operators() {
+        assert_eq!(ceiling(1024).get(), 464);
+        assert_eq!(ceiling(20).get(), 1);
+        assert_eq!(ceiling(u64::MAX), NonZeroU32::MAX);
+    }
 }

@@ -71,8 +71,8 @@ impl Status {
 
     /// There was a reload: this is current now, with these listeners.
     pub(super) fn reloaded(&self, current: Arc<Snapshot>, listeners: Listeners, refused: Option<&Diagnostics>) {
-        self.listeners.replace(listeners);
         self.current.replace(current);
+        self.listeners.replace(listeners);
         self.refused.replace(refused.cloned());
     }
 }

@@ -152,14 +152,21 @@ fn observer(upstream: &str, registry: &Registry, catalogue: &Catalogue) -> Obser
     let to = |state: State| shard.counter(&admission.breaker_transitions, &[upstream, state.as_str()]);
     let (closed, half_open, open) = (to(State::Closed), to(State::HalfOpen), to(State::Open));
     gauge.set(State::Closed.as_f64());
+    let name = upstream.to_owned();
     Box::new(move |event| match event {
         Event::Refused => refused.add(1),
         Event::Entered(state) => {
             gauge.set(state.as_f64());
             match state {
-                State::Closed => closed.add(1),
+                State::Closed => {
+                    closed.add(1);
+                    tracing::info!(upstream = %name, "breaker closed");
+                }
                 State::HalfOpen => half_open.add(1),
-                State::Open => open.add(1),
+                State::Open => {
+                    open.add(1);
+                    tracing::warn!(upstream = %name, "breaker opened: requests are refused");
+                }
             }
         }
     })

@@ -44,6 +44,13 @@ pub(super) enum Opened<B> {
     Http2(http2::SendRequest<Outgoing<B>>, Rc<Cell<usize>>),
 }
 
+/// Why there is no connection: for the exchange, and for whoever reads the log.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) reason: Reason,
+    pub(super) cause: String,
+}
+
 /// One open connection in a count; taken out when dropped.
 struct Counted(Rc<Cell<usize>>);
 
@@ -53,22 +60,27 @@ pub(super) async fn connect<B>(
     endpoint: &Endpoint,
     resolver: &Resolver,
     open: &Rc<Cell<usize>>,
-) -> Result<Opened<B>, Reason>
+) -> Result<Opened<B>, Failed>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
 {
     let limit = cluster.config().timeouts.connect;
     timeout(limit, async {
-        let stream =
-            tcp(endpoint, resolver, Instant::now() + limit).await.map_err(|error| fault::of_connect(&error))?;
+        let stream = tcp(endpoint, resolver, Instant::now() + limit)
+            .await
+            .map_err(|error| Failed { reason: fault::of_connect(&error), cause: error.to_string() })?;
         let protocol = cluster.config().protocol;
         match (cluster.tls(), &endpoint.server_name) {
             (Some(tls), Some(name)) => {
                 let connector = TlsConnector::from(Arc::clone(&tls.config));
-                let stream = connector.connect(name.clone(), stream).await.map_err(|_| Reason::TlsFailed)?;
+                let stream = connector
+                    .connect(name.clone(), stream)
+                    .await
+                    .map_err(|error| Failed { reason: Reason::TlsFailed, cause: error.to_string() })?;
                 if protocol == Protocol::Http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-                    return Err(Reason::TlsFailed);
+                    let cause = "the endpoint does not speak HTTP/2 over TLS".to_owned();
+                    return Err(Failed { reason: Reason::TlsFailed, cause });
                 }
                 speak(protocol, stream, open).await
             }
@@ -76,7 +88,7 @@ where
         }
     })
     .await
-    .unwrap_or(Err(Reason::ConnectTimeout))
+    .unwrap_or_else(|_| Err(Failed { reason: Reason::ConnectTimeout, cause: format!("not connected after {limit:?}") }))
 }
 
 /// Tries every address of the endpoint in turn, each with an equal share of the time that is left.
@@ -99,13 +111,13 @@ async fn tcp(endpoint: &Endpoint, resolver: &Resolver, deadline: Instant) -> io:
     Err(last)
 }
 
-async fn speak<B, T>(protocol: Protocol, stream: T, open: &Rc<Cell<usize>>) -> Result<Opened<B>, Reason>
+async fn speak<B, T>(protocol: Protocol, stream: T, open: &Rc<Cell<usize>>) -> Result<Opened<B>, Failed>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let failed = |error: hyper::Error| fault::of_exchange(&error).reason;
+    let failed = |error: hyper::Error| Failed { reason: fault::of_exchange(&error).reason, cause: error.to_string() };
     let counted = Counted::new(open);
     match protocol {
         Protocol::Http1 => {

@@ -6,6 +6,10 @@ use std::io;
 
 use crate::error::Reason;
 
+/// The same on every system that we build for; the standard library has no name for them.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 /// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -44,6 +48,8 @@ pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
 pub(super) fn of_connect(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+        // No file descriptor left, for the process or the machine: nobody behind us can help that.
+        _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => Reason::Internal,
         _ => Reason::ConnectFailed,
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Slot<B> {
     pub(super) dialing: tokio::sync::Mutex<()>,
     /// When making such a connection last failed, and why.
     pub(super) failed: Cell<Option<(Instant, Reason)>>,
+    /// Whether connecting failed when it was last tried, so that the log is told when that changes, and not each time.
+    pub(super) unreachable: Cell<bool>,
     pub(super) in_flight: Cell<usize>,
     pub(super) open: Rc<Cell<usize>>,
     active_gauge: Gauge,
@@ -188,6 +190,7 @@ impl<B> Slot<B> {
             shared: RefCell::default(),
             dialing: tokio::sync::Mutex::new(()),
             failed: Cell::new(None),
+            unreachable: Cell::new(false),
             in_flight: Cell::new(0),
             open: Rc::default(),
         }

@@ -136,7 +136,23 @@ where
 
     async fn dial(&self, face: &Face<B>, endpoint: &Endpoint) -> Result<(Carrier<B>, Option<Duration>), Reason> {
         let started = Instant::now();
-        let carrier = match connect::connect(&self.cluster, endpoint, &self.resolver, &face.slot.open).await? {
+        let connected = connect::connect(&self.cluster, endpoint, &self.resolver, &face.slot.open).await;
+        let opened = match connected {
+            Ok(opened) => {
+                if face.slot.unreachable.replace(false) {
+                    tracing::info!(upstream = %self.cluster.name(), endpoint = %face.text, "endpoint is reachable again");
+                }
+                opened
+            }
+            Err(connect::Failed { reason, cause }) => {
+                if !face.slot.unreachable.replace(true) {
+                    let (upstream, endpoint, reason) = (self.cluster.name(), &face.text, reason.as_str());
+                    tracing::warn!(%upstream, %endpoint, reason, cause, "cannot connect to an endpoint");
+                }
+                return Err(reason);
+            }
+        };
+        let carrier = match opened {
             Opened::Http1(sender) => Carrier::Http1(Kept::new(sender)),
             Opened::Http2(sender, limit) => Carrier::Http2(face.slot.add(sender, limit)),
         };

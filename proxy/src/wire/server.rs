@@ -18,11 +18,14 @@ use bytes::BytesMut;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::Reason;
 use crate::wire::body::Body;
 use crate::wire::config::HeadLimits;
+
+/// How long a connection has, from its acceptance, to get its first request through although a drain has begun.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What answers requests. Futures stay on the connection's thread.
 pub trait Service: 'static {
@@ -86,7 +89,8 @@ pub enum ServeError {
 
 /// Serves `io`, accepted at `accepted`, until either side ends it.
 ///
-/// Once `drain` turns true, requests under way are finished and the connection is closed; idle ones at once. An upgraded
+/// Once `drain` turns true, requests under way are finished and the connection is closed; idle ones at once, unless they
+/// have only just come. An upgraded
 /// connection is handed over, and no longer ours.
 ///
 /// # Errors
@@ -105,10 +109,10 @@ where
 {
     match protocol {
         Protocol::Http1 => http1::serve(io, BytesMut::new(), accepted, service, settings, drain).await,
-        Protocol::Http2 => http2::serve(io, service, settings, drain).await,
-        Protocol::Detect => match sniff::sniff(io, accepted + settings.head.timeout, drain.clone()).await {
+        Protocol::Http2 => http2::serve(io, accepted, service, settings, drain).await,
+        Protocol::Detect => match sniff::sniff(io, accepted, settings.head.timeout, drain.clone()).await {
             Ok(sniff::Sniffed::Http1(io, early)) => http1::serve(io, early, accepted, service, settings, drain).await,
-            Ok(sniff::Sniffed::Http2(io)) => http2::serve(io, service, settings, drain).await,
+            Ok(sniff::Sniffed::Http2(io)) => http2::serve(io, accepted, service, settings, drain).await,
             Ok(sniff::Sniffed::Silent) => Ok(()),
             Err(error) => Err(ServeError::Sniff(error)),
         },
@@ -120,6 +124,12 @@ async fn drained(drain: &mut watch::Receiver<bool>) {
     if drain.wait_for(|draining| *draining).await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Ready when a connection has had the time to get its first request through. One that has only just come when a drain
+/// begins is not idle: its request is on its way, and a close would lose it.
+fn settled(accepted: Instant) -> Sleep {
+    sleep_until(accepted + FIRST_REQUEST)
 }
 
 // === impl OnUpgrade ===

@@ -1,27 +1,33 @@
 //! One listening socket of a worker: accepts, checks TLS, and has each connection served.
 //! It knows HTTP only as a service.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::exchange::{self, Connection, Place};
 use crate::listen::accept::Failure;
 use crate::listen::tls::{self, Agreed, HandshakeError};
-use crate::listen::{Acceptor, ConnectionLimit, Socket};
+use crate::listen::{Acceptor, ConnectionLimit, Full, Socket};
 use crate::telemetry::metrics::{Counter, Gauge};
 use crate::telemetry::scope::WorkerScope;
 use crate::vitals::{Alive, Vitals};
 use crate::wire::body::Body;
 use crate::wire::server::{self, Call, Protocol, Service, Settings};
+
+/// How often the log hears of a shortage that lasts.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// A socket that is accepted from until this is closed.
 #[derive(Debug)]
@@ -29,6 +35,7 @@ pub(super) struct Listening {
     place: Rc<RefCell<Place>>,
     counts: Rc<RefCell<Rc<Counts>>>,
     drain: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
 }
 
 struct Accepting {
@@ -51,6 +58,8 @@ struct Counts {
     tls_timeout: Counter,
     resources: Counter,
     aborted: Counter,
+    /// When the log last heard of a shortage.
+    said: Cell<Option<Instant>>,
 }
 
 struct Exchanges(Rc<Connection>);
@@ -76,8 +85,8 @@ impl Listening {
             vitals: Rc::clone(vitals),
             counts: Rc::clone(&counts),
         };
-        drop(tokio::task::spawn_local(accepting.run(acceptor)));
-        Ok(Self { place, counts, drain })
+        let accepting = tokio::task::spawn_local(accepting.run(acceptor));
+        Ok(Self { place, counts, drain, accepting })
     }
 
     /// New exchanges of its connections see this from now on, and new connections are counted under its name.
@@ -90,8 +99,10 @@ impl Listening {
     }
 
     /// Stops accepting once the backlog is empty; connections end with the exchanges under way.
-    pub(super) fn close(&self) {
+    /// What is returned is ready when there will be no further connection.
+    pub(super) fn close(self) -> JoinHandle<()> {
         let _ = self.drain.send(true);
+        self.accepting
     }
 }
 
@@ -102,11 +113,12 @@ impl Accepting {
         let mut drain = self.drain.clone();
         loop {
             let accepted = tokio::select! {
-                // First what is waiting already: closing the socket would reset it.
-                biased;
                 accepted = acceptor.accept(|failure, error| self.counts.borrow().failed(failure, error)) => accepted,
-                _ = drain.wait_for(|draining| *draining) => return,
+                _ = drain.wait_for(|draining| *draining) => break,
             };
+            self.admit(accepted);
+        }
+        for accepted in acceptor.queued() {
             self.admit(accepted);
         }
     }
@@ -114,9 +126,11 @@ impl Accepting {
     fn admit(&self, (stream, peer): (TcpStream, SocketAddr)) {
         let counts = Rc::clone(&self.counts.borrow());
         counts.accepted.inc();
-        let Some(admitted) = self.limit.admit() else {
-            // Said by closing: an answer would cost what the limit is there to save.
-            return counts.limit.inc();
+        // Said by closing: an answer would cost what the limit is there to save.
+        let admitted = match self.limit.admit() {
+            Ok(admitted) => admitted,
+            Err(Full::Listener) => return counts.limit.inc(),
+            Err(Full::Process) => return counts.exhausted(&"the limit of file descriptors allows no more"),
         };
         let Ok(local) = stream.local_addr() else { return counts.aborted.inc() };
         let place = self.place.borrow().clone();
@@ -189,6 +203,7 @@ impl Counts {
             tls_timeout: rejected("tls_timeout"),
             resources: rejected("resources"),
             aborted: rejected("aborted"),
+            said: Cell::default(),
         }
     }
 
@@ -196,9 +211,17 @@ impl Counts {
         match failure {
             Failure::Connection => self.aborted.inc(),
             Failure::Exhausted => {
-                self.resources.inc();
-                tracing::warn!(%error, "cannot accept connections");
+                self.exhausted(error);
             }
+        }
+    }
+
+    fn exhausted(&self, error: &dyn Display) {
+        self.resources.inc();
+        let now = Instant::now();
+        if self.said.get().is_none_or(|said| now.duration_since(said) >= SAY_EVERY) {
+            self.said.set(Some(now));
+            tracing::warn!(listener = %self.listener, %error, "cannot take connections; counted until this is said again");
         }
     }
 }

@@ -58,6 +58,7 @@ pub(super) fn ten_lines() -> Config {
     Config {
         admin: Admin { address: Some("127.0.0.1:9901".parse().unwrap()) },
         workers: None,
+        drain_delay: None,
         drain_timeout: seconds(30),
         listeners: vec![Listener {
             name: "0.0.0.0:8080".into(),

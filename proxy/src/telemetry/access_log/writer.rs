@@ -244,7 +244,12 @@ impl Thread {
         self.count(|counts| &counts.exported, exported);
         self.pending.drain(..written);
         match result {
-            Ok(()) => self.complained = false,
+            Ok(()) => {
+                if self.complained && self.counts.is_some() {
+                    tracing::info!(output = ?self.output, "access log is written again");
+                }
+                self.complained = false;
+            }
             Err(error) => {
                 // A file may be there again when it is opened anew; standard output will not.
                 self.file = None;

@@ -55,7 +55,7 @@ impl Process {
             self.open_fds.set(entries.count().saturating_sub(1) as f64);
         }
         if let Some(max) = open_files_limit() {
-            self.max_fds.set(max);
+            self.max_fds.set(max as f64);
         }
     }
 
@@ -99,7 +99,7 @@ fn boot_time() -> Option<f64> {
 }
 
 /// The soft limit, from `proc_pid_limits(5)`; `None` where there is none.
-fn open_files_limit() -> Option<f64> {
+pub fn open_files_limit() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()

@@ -1,7 +1,7 @@
 //! HTTP/1: hyper behind the guard, upgrades handed over, and a close that loses no answer.
 //! It does not know what the service does with a request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -52,12 +52,16 @@ where
     let (guard, handle) = Guard::new(io, early, settings.head, settings.idle_timeout, accepted);
     // The sender of an upgrade whose 101 is on its way.
     let granted = Granted::default();
+    // Whether there was a request yet.
+    let begun = Cell::new(false);
     let answer = service_fn(|request: Request<Incoming>| {
+        begun.set(true);
         answer(Rc::clone(&service), handle.clone(), Rc::clone(&granted), request)
     });
     let mut connection = builder(&settings).serve_connection(TokioIo::new(guard), answer);
     let ended = {
         let mut draining = pin!(super::drained(&mut drain));
+        let mut settled = pin!(super::settled(accepted));
         let (mut leaving, mut told) = (false, false);
         poll_fn(|cx| {
             leaving = leaving || draining.as_mut().poll(cx).is_ready();
@@ -67,6 +71,9 @@ where
                 }
                 // A head that is half here is still answered.
                 if !leaving || told || handle.is_mid_head() {
+                    return Poll::Pending;
+                }
+                if !begun.get() && settled.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 told = true;

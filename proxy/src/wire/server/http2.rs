@@ -43,6 +43,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) async fn serve<IO, S>(
     io: IO,
+    accepted: Instant,
     service: Rc<S>,
     settings: Settings,
     mut drain: watch::Receiver<bool>,
@@ -56,7 +57,10 @@ where
         service_fn(|request: Request<Incoming>| answer(Rc::clone(&service), settings, streams.open(), request));
     let connection = builder(&settings).serve_connection(TokioIo::new(io), answers);
     let mut connection = pin!(connection);
-    let mut draining = pin!(super::drained(&mut drain));
+    let mut draining = pin!(async {
+        super::drained(&mut drain).await;
+        super::settled(accepted).await;
+    });
     let mut clock = Clock::new();
     let mut leaving = false;
     poll_fn(|cx| {

@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -24,10 +25,11 @@ pub(super) enum Sniffed<IO> {
     Silent,
 }
 
-/// Reads until it is certain; not after `deadline`.
+/// Reads until it is certain; not for longer than `head_timeout`.
 pub(super) async fn sniff<IO: AsyncRead + Unpin>(
     mut io: IO,
-    deadline: Instant,
+    accepted: Instant,
+    head_timeout: Duration,
     mut drain: watch::Receiver<bool>,
 ) -> io::Result<Sniffed<IO>> {
     let mut early = BytesMut::with_capacity(FIRST_READ);
@@ -47,8 +49,11 @@ pub(super) async fn sniff<IO: AsyncRead + Unpin>(
         }
     };
     let verdict = tokio::select! {
-        verdict = timeout_at(deadline, reading) => verdict.unwrap_or(Ok(None))?,
-        () = super::drained(&mut drain) => None,
+        verdict = timeout_at(accepted + head_timeout, reading) => verdict.unwrap_or(Ok(None))?,
+        () = async {
+            super::drained(&mut drain).await;
+            super::settled(accepted).await;
+        } => None,
     };
     Ok(match verdict {
         Some(false) => Sniffed::Http1(io, early),

@@ -395,6 +395,15 @@ fn draining_closes_what_is_idle_and_finishes_what_is_not() {
         tokio::task::yield_now().await;
         drain.send_replace(true);
         assert_eq!(read_to_end(silent).await, "");
+
+        for protocol in [Protocol::Detect, Protocol::Http1] {
+            let (mut young, drain) = connect(protocol, settings());
+            drain.send_replace(true);
+            tokio::task::yield_now().await;
+            young.write_all(b"GET /4 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let answer = read_to_end(young).await;
+            assert!(answer.ends_with("GET /4 "), "{answer}");
+        }
     });
 }
 
