@@ -3,6 +3,7 @@
 
 mod answer;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -16,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
+use tokio::task::AbortHandle;
 
 use crate::listen::Acceptor;
 use crate::telemetry::access_log::Stamp;
@@ -23,7 +25,8 @@ use crate::telemetry::metrics::ScrapeError;
 
 /// How long a client may take for its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many connections the admin port has at most; it shares a thread with the control of everything.
+/// How many connections the admin port has at most; it shares a thread with the control of everything. One more, and the
+/// oldest gives way: whoever asks and never reads must not keep others from the metrics and the health.
 const MAX_CONNECTIONS: usize = 64;
 
 /// A reload that somebody asked for: the new version's number, or what is wrong.
@@ -106,13 +109,18 @@ impl Port {
     /// Answers until the runtime ends.
     pub async fn serve(self, control: Rc<dyn Control>) {
         let mut acceptor = Acceptor::new(self.listener);
-        let places = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+        let mut open: VecDeque<AbortHandle> = VecDeque::new();
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (stream, _) =
                 acceptor.accept(|_, error| tracing::warn!(%error, "cannot accept on the admin port")).await;
+            open.retain(|connection| !connection.is_finished());
+            if open.len() >= MAX_CONNECTIONS
+                && let Some(oldest) = open.pop_front()
+            {
+                oldest.abort();
+            }
             let control = Rc::clone(&control);
-            drop(tokio::task::spawn_local(async move {
+            let connection = tokio::task::spawn_local(async move {
                 let service = service_fn(move |request| {
                     let control = Rc::clone(&control);
                     async move { Ok::<_, Infallible>(answer::answer(&*control, &request).await) }
@@ -121,8 +129,8 @@ impl Port {
                 builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
                 // Who asks for a scrape and leaves is no news.
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-                drop(place);
-            }));
+            });
+            open.push_back(connection.abort_handle());
         }
     }
 }

@@ -43,6 +43,10 @@ fn unknown_paths_and_methods() {
     assert_eq!(proxy.ask_admin("HEAD", "/healthz", "").status(), 200);
     // A page in somebody's browser may not reload.
     assert_eq!(proxy.ask_admin("POST", "/-/reload", "origin: http://evil.test\r\n").status(), 403);
+    assert_eq!(proxy.ask_admin("POST", "/-/reload", "sec-fetch-site: cross-site\r\n").status(), 403);
+    // Nor one whose name was made to point here.
+    let rebound = "POST /-/reload HTTP/1.1\r\nhost: evil.test\r\norigin: http://evil.test\r\n\r\n";
+    assert_eq!(raw(proxy.admin()).send(rebound).response().status(), 403);
     assert_eq!(origin.count(), 0);
 }
 
@@ -71,4 +75,19 @@ fn the_admin_port_stays_up_under_bad_clients() {
     }
     assert!(raw(proxy.admin()).send("nonsense\r\n\r\n").message().is_none_or(|answer| answer.status() == 400));
     eventually("an answer", || proxy.ask_admin("GET", "/healthz", "").status() == 200);
+}
+
+#[test]
+fn clients_that_never_read_do_not_keep_others_from_the_health() {
+    let origin = origin().start();
+    let proxy = proxy().origin(&origin).start();
+    let hold: Vec<_> = (0..64)
+        .map(|_| {
+            let mut client = raw(proxy.admin());
+            client.send("GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(200));
+            client
+        })
+        .collect();
+    assert_eq!(proxy.ask_admin("GET", "/healthz", "").status(), 200);
+    drop(hold);
 }

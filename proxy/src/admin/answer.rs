@@ -2,7 +2,7 @@
 //! It opens no socket.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -31,8 +31,8 @@ pub(super) async fn answer<B>(control: &dyn Control, request: &Request<B>) -> An
         (&Method::GET, "/readyz") => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         (&Method::GET, "/health") => health(control),
         (&Method::GET, "/status") => json_answer(StatusCode::OK, &control.describe()),
-        (&Method::POST, "/-/reload") if is_foreign(request) => {
-            json_answer(StatusCode::FORBIDDEN, &json!({ "error": "a page of another origin may not ask for a reload" }))
+        (&Method::POST, "/-/reload") if is_from_page(request) => {
+            json_answer(StatusCode::FORBIDDEN, &json!({ "error": "a page in a browser may not ask for a reload" }))
         }
         (&Method::POST, "/-/reload") => match control.reload().await {
             Ok(version) => json_answer(StatusCode::OK, &json!({ "version": version })),
@@ -57,11 +57,11 @@ fn is_scrape(control: &dyn Control, path: &str) -> bool {
     control.scrape_paths().iter().any(|scrape| **scrape == *path)
 }
 
-/// A browser says which page sends a request; only one that this port itself served may change something.
-fn is_foreign<B>(request: &Request<B>) -> bool {
-    let Some(origin) = request.headers().get(ORIGIN) else { return false };
-    let host = request.headers().get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
-    origin.as_bytes().strip_prefix(b"http://") != Some(host)
+/// Whether a page in a browser asks. This port serves no page that could, and that a page's origin is equal to the host says
+/// nothing: whoever owns a name can let it point here (DNS rebinding).
+fn is_from_page<B>(request: &Request<B>) -> bool {
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    request.headers().contains_key(ORIGIN) || site.is_some_and(|site| site != b"none")
 }
 
 fn metrics<B>(control: &dyn Control, request: &Request<B>) -> Answer {
