@@ -52,3 +52,27 @@ impl Drop for Alive {
         self.vitals.ended.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Registry;
+    use crate::telemetry::metrics::catalogue::Catalogue;
+
+    #[tokio::test]
+    async fn it_is_quiet_once_the_last_connection_is_gone() {
+        let registry = Registry::new();
+        let catalogue = Catalogue::new(&registry).unwrap();
+        let active = registry.shard().gauge(&catalogue.admission.connections_active, &["web"]);
+        let vitals = Rc::new(Vitals::default());
+        vitals.quiet().await;
+        let mut alive = vec![Alive::new(&vitals, &active), Alive::new(&vitals, &active)];
+        let mut quiet = std::pin::pin!(vitals.quiet());
+        for left in [1, 0] {
+            assert!(futures_util::poll!(quiet.as_mut()).is_pending());
+            alive.pop();
+            assert_eq!(vitals.connections.get(), left);
+        }
+        quiet.await;
+    }
+}

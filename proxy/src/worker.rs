@@ -221,3 +221,6 @@ pub fn keys(addresses: impl Iterator<Item = SocketAddr>) -> Vec<Key> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,10 @@ async fn listeners_come_and_go() {
     assert_eq!((get(web, "/").await.status, get(more, "/").await.status), (200, 200));
     let listeners = || proxy.ask_admin("GET", "/status", "").json()["listeners"].clone();
     assert_eq!(listeners()["more"], more.to_string());
+    let mut kept = raw(more);
+    assert_eq!(kept.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").response().status(), 200);
     assert_eq!(proxy.reload(config(&origin, "/")).status(), 200);
+    assert!(kept.closed(), "a listener that goes takes its idle connections along");
     eventually("the port is closed", || std::net::TcpStream::connect(more).is_err());
     assert_eq!(listeners().as_object().unwrap().keys().collect::<Vec<_>>(), ["web"]);
     assert_eq!(get(web, "/").await.status, 200);
