@@ -18,8 +18,9 @@ fn sockets_are_named_by_address_and_by_their_turn_among_equals() {
 #[tokio::test]
 async fn a_worker_that_has_drained_is_gone_and_says_so() {
     let worker = Handle::spawn(0, WorkerScope::silent(&Registry::new()).unwrap()).unwrap();
-    assert_eq!(worker.drain(Instant::now()).await, 0, "it had no connection");
+    let (_hurry, hurried) = watch::channel(false);
+    assert_eq!(worker.drain(Instant::now(), hurried.clone()).await, 0, "it had no connection");
     worker.gone().await;
-    assert_eq!(worker.drain(Instant::now()).await, 0);
+    assert_eq!(worker.drain(Instant::now(), hurried).await, 0);
     worker.join();
 }
