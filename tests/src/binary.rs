@@ -18,8 +18,17 @@ pub fn tidegate() -> &'static Path {
 
 fn build() -> PathBuf {
     let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    cargo.current_dir(workspace()).args(["build", "--package", "tidegate", "--bin", "tidegate"]);
+    // Of the whole workspace, as `cargo test` is: for one package alone, dependencies have other features and are built again.
+    cargo.current_dir(workspace()).args(["build", "--workspace", "--bin", "tidegate"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
+    // Of what cargo says to a running test nothing may reach the build: scripts of dependencies look at it (ring's does), and
+    // half of the dependencies would be built anew each time.
+    let said = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR";
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(said) {
+            cargo.env_remove(name);
+        }
+    }
     // Into the folder that this test was built into, whatever it was called by.
     cargo.arg("--target-dir").arg(target_dir());
     if !cfg!(debug_assertions) {
