@@ -75,14 +75,15 @@ where
         }
         // A stream that moves is seen no later than its own deadline.
         loop {
-            let until = streams.deadline(settings.idle_timeout);
-            if clock.poll(cx, until).is_pending() {
+            // The first request's head has the time of any head; a preface alone is not one.
+            let limit = if streams.was_used() { settings.idle_timeout } else { settings.head.timeout };
+            if clock.poll(cx, streams.deadline(limit)).is_pending() {
                 return Poll::Pending;
             }
-            if streams.deadline(settings.idle_timeout) > Instant::now() {
+            if streams.deadline(limit) > Instant::now() {
                 continue;
             }
-            if streams.is_idle() && !leaving {
+            if streams.is_idle() && streams.was_used() && !leaving {
                 leaving = true;
                 connection.as_mut().graceful_shutdown();
                 streams.touch();

@@ -17,6 +17,8 @@ struct Shared {
     /// there are never more than streams were open at once.
     places: RefCell<Vec<Place>>,
     open: Cell<usize>,
+    /// Whether there ever was one.
+    used: Cell<bool>,
     /// When the last stream ended, or the connection began.
     idle_since: Cell<Instant>,
 }
@@ -41,7 +43,7 @@ pub(super) struct StreamToken {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self(Rc::new(Shared { places: RefCell::default(), open: Cell::new(0), idle_since: Cell::new(Instant::now()) }))
+        Self(Rc::new(Shared { places: RefCell::default(), open: Cell::new(0), used: Cell::new(false), idle_since: Cell::new(Instant::now()) }))
     }
 
     pub(super) fn open(&self) -> StreamToken {
@@ -54,11 +56,17 @@ impl Streams {
             *place = Place::Ours;
         }
         self.0.open.set(self.0.open.get() + 1);
+        self.0.used.set(true);
         StreamToken { shared: Rc::clone(&self.0), place }
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.0.open.get() == 0
+    }
+
+    /// Whether there ever was a stream.
+    pub(super) fn was_used(&self) -> bool {
+        self.0.used.get()
     }
 
     /// Begins the time of silence anew.

@@ -469,6 +469,22 @@ fn an_idle_or_draining_http2_connection_is_closed() {
     });
 }
 
+/// The preface alone, or a head whose rest never comes, got the idle timeout instead of the head's.
+#[test]
+fn an_http2_client_owes_its_first_head_as_any_client_does() {
+    let patient = Settings { head: impatient().head, idle_timeout: Duration::from_secs(600) };
+    // An empty SETTINGS frame; HEADERS of stream 1 without END_HEADERS.
+    let settings = b"\0\0\0\x04\0\0\0\0\0".as_slice();
+    let half_a_head = b"\0\0\x01\x01\x01\0\0\0\x01\x82".as_slice();
+    for rest in [b"".as_slice(), settings, &[settings, half_a_head].concat()] {
+        run(async {
+            let (mut client, _drain) = connect(Protocol::Detect, patient);
+            client.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), rest].concat()).await.unwrap();
+            client.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+    }
+}
+
 #[test]
 fn an_http2_client_that_takes_nothing_is_closed() {
     run(async {
