@@ -43,7 +43,12 @@ pub(super) struct StreamToken {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self(Rc::new(Shared { places: RefCell::default(), open: Cell::new(0), used: Cell::new(false), idle_since: Cell::new(Instant::now()) }))
+        Self(Rc::new(Shared {
+            places: RefCell::default(),
+            open: Cell::new(0),
+            used: Cell::new(false),
+            idle_since: Cell::new(Instant::now()),
+        }))
     }
 
     pub(super) fn open(&self) -> StreamToken {
