@@ -67,7 +67,7 @@ fn a_client_that_closes_its_half_has_left() {
     // As other proxies have it: nobody waits for an answer on such a connection, and the upstream is freed.
     client.send("GET /hang HTTP/1.1\r\nhost: a.test\r\n\r\n");
     // One that ends in the same moment as its request never became an exchange.
-    tidegate_tests::eventually("it is under way", || origin.count() == 1);
+    eventually("it is under way", || origin.count() == 1);
     client.finish();
     assert!(client.closed());
     assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "client_closed");
