@@ -159,3 +159,13 @@ async fn a_log_that_cannot_be_written_loses_lines_and_no_requests() {
     });
     assert!(proxy.diagnostics().iter().any(|line| line["level"] == "error" && line.to_string().contains("/dev/full")));
 }
+
+#[tokio::test]
+async fn an_access_log_that_is_off_writes_nothing_and_all_else_goes_on() {
+    let origin = origin().start();
+    let mut proxy = proxy().origin(&origin).config("telemetry: { access_log: { output: off } }").start();
+    assert_eq!(get(proxy.address(), "/").await.status, 200);
+    proxy.wait_for_metric("http_server_request_duration_seconds_count", &[], 1.0);
+    assert!(proxy.stop().success());
+    assert!(proxy.output_lines().is_empty(), "{:?}", proxy.output_lines());
+}

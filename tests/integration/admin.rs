@@ -91,3 +91,15 @@ fn clients_that_never_read_do_not_keep_others_from_the_health() {
     assert_eq!(proxy.ask_admin("GET", "/healthz", "").status(), 200);
     drop(hold);
 }
+
+#[tokio::test]
+async fn without_an_admin_port_traffic_passes_and_a_listener_can_be_scraped() {
+    let origin = origin().start();
+    let proxy = proxy()
+        .config("admin: { address: off }")
+        .origin(&origin)
+        .config("telemetry: { metrics: { scrape: [{ listener: web, path: /metrics }] } }")
+        .start();
+    assert_eq!(tidegate_tests::get(proxy.address(), "/x").await.json()["path"], "/x");
+    assert!(tidegate_tests::get(proxy.address(), "/metrics").await.text().contains("tidegate_build_info"));
+}

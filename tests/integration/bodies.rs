@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use tidegate_tests::{Answer, Body, Connection, eventually, origin, proxy, raw, raw_origin, request, resident_bytes};
+use tidegate_tests::{
+    Answer, Body, Connection, Origin, Proxy, eventually, origin, proxy, raw, raw_origin, request, resident_bytes,
+};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -202,16 +204,27 @@ fn a_client_that_does_not_read_slows_the_origin_down() {
 }
 
 #[tokio::test]
-async fn large_bodies_pass_with_flat_memory() {
-    const SIZE: u64 = 256 * MIB;
+async fn a_gibibyte_passes_with_flat_memory() {
     let origin = origin().start();
     let proxy = proxy().config("defaults: { timeout: off }").origin(&origin).start();
-    let mut client = Connection::http1(proxy.address()).await;
+    passes(&mut Connection::http1(proxy.address()).await, &proxy, &origin, 1024 * MIB).await;
+}
+
+#[tokio::test]
+async fn large_bodies_pass_over_http2_with_flat_memory() {
+    let origin = origin().http2().start();
+    let upstream = format!("upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: http2 }} }}", origin.address());
+    let proxy = proxy().config("defaults: { timeout: off }\nroutes: [{ upstream: app }]").config(upstream).start();
+    passes(&mut Connection::http2(proxy.address()).await, &proxy, &origin, 256 * MIB).await;
+}
+
+/// Takes a body of that size through the proxy, down and then up, and looks at the proxy's memory on the way.
+async fn passes(client: &mut Connection, proxy: &Proxy, origin: &Origin, size: u64) {
     client.get("/bytes/1000000").await;
     let before = resident_bytes(proxy.id());
     let mut most = before;
     let mut response =
-        client.begin(request("GET", &format!("/bytes/{SIZE}")).body(Body::empty()).unwrap()).await.unwrap();
+        client.begin(request("GET", &format!("/bytes/{size}")).body(Body::empty()).unwrap()).await.unwrap();
     let mut received = 0;
     while let Some(frame) = response.body_mut().frame().await {
         received += frame.unwrap().into_data().unwrap().len() as u64;
@@ -219,9 +232,9 @@ async fn large_bodies_pass_with_flat_memory() {
             most = most.max(resident_bytes(proxy.id()));
         }
     }
-    assert_eq!(received, SIZE);
-    let answer = client.send(request("PUT", "/").body(Body::Made(SIZE)).unwrap()).await;
-    assert_eq!((answer.status, origin.last().body_bytes), (200, SIZE));
+    assert_eq!(received, size);
+    let answer = client.send(request("PUT", "/").body(Body::Made(size)).unwrap()).await;
+    assert_eq!((answer.status, origin.last().body_bytes), (200, size));
     most = most.max(resident_bytes(proxy.id()));
     assert!(most - before < 16 * MIB, "memory grew by {} KiB", (most - before) / 1024);
 }

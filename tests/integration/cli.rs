@@ -159,3 +159,20 @@ fn a_plugin_that_does_not_load_is_an_error_to_check_even_where_a_start_goes_on_w
         serde_json::from_str(&run(folder.path(), &["check", "--format", "json"]).stdout).unwrap();
     assert_eq!(report["ok"], false);
 }
+
+#[test]
+fn a_demo_that_is_interrupted_ends_well_and_leaves_nothing_behind() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    let folder = Scratch::new();
+    let mut command = Command::new(tidegate_tests::tidegate());
+    command.arg("demo").env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut demo = command.spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("demo"));
+    assert!(Command::new("kill").args(["-s", "INT", &demo.id().to_string()]).status().unwrap().success());
+    let said: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(demo.wait().unwrap().code(), Some(0), "{said:#?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

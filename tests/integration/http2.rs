@@ -122,3 +122,28 @@ async fn a_cut_upstream_resets_the_stream_and_not_the_connection() {
     assert!(Answer::read(response).await.is_err());
     assert_eq!(client.get("/").await.status, 200);
 }
+
+#[tokio::test]
+async fn trailers_and_head_requests_pass_an_http2_upstream() {
+    let origin = origin().http2().start();
+    let upstream = format!("upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: http2 }} }}", origin.address());
+    let proxy = proxy().config("routes: [{ upstream: app }]").config(upstream).start();
+    for http2 in [false, true] {
+        let mut client = match http2 {
+            true => Connection::http2(proxy.address()).await,
+            false => Connection::http1(proxy.address()).await,
+        };
+        let asked = request("GET", "/trailers").header("te", "trailers").body(Body::empty()).unwrap();
+        assert_eq!(client.send(asked).await.trailers.unwrap()["x-checksum"], "abc", "http2: {http2}");
+        let (feed, body) = Body::fed(2);
+        feed.send("with trailers").await;
+        feed.trailers(http::HeaderMap::from_iter([("x-sum".parse().unwrap(), "42".parse().unwrap())])).await;
+        drop(feed);
+        let sent = request("POST", "/").header("trailer", "x-sum").body(body).unwrap();
+        assert_eq!(client.send(sent).await.status, 200);
+        assert_eq!(origin.last().trailers.unwrap()["x-sum"], "42", "http2: {http2}");
+        let head = client.send(request("HEAD", "/bytes/1000").body(Body::empty()).unwrap()).await;
+        assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, "1000", 0), "http2: {http2}");
+        assert_eq!(client.get("/bytes/3").await.text(), "xxx");
+    }
+}

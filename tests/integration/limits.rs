@@ -162,3 +162,14 @@ fn a_request_over_its_limit_reaches_no_plugin_and_no_later_limit() {
     assert_eq!(scrape.value("tidegate_limit_decisions_total", &[("limit", "second")]), 2.0);
     assert_eq!(scrape.value("tidegate_plugin_calls_total", &[("plugin", "deny"), ("hook", "request_head")]), 2.0);
 }
+
+#[test]
+fn how_much_of_an_ipv6_address_counts_can_be_said() {
+    let origin = origin().start();
+    let limit = "each: { key: client.address, rate: 1/h, burst: 1, ipv6_prefix: 48 }";
+    let proxy = start(&origin, "{ upstream: app, limits: [each] }", limit);
+    let from = |address: &str| ask(&proxy, "/", &format!("x-forwarded-for: {address}\r\n")).status();
+    assert_eq!((from("2001:db8:1:2::1"), from("2001:db8:1:3::1"), from("2001:db8:2::1")), (200, 429, 200));
+    // IPv4 is not concerned.
+    assert_eq!((from("203.0.113.1"), from("203.0.113.2")), (200, 200));
+}

@@ -23,7 +23,7 @@ async fn a_server_span_with_its_attempt_over_both_protocols() {
             .config("routes: [{ name: users, match: { path: \"/users/{id}\" }, upstream: app }]")
             .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
             .config(format!(
-                "telemetry: {{ service: {{ name: edge, namespace: prod }}, traces: {{ interval: 50ms }},\n  otlp: {{ endpoint: \"{}\", protocol: {protocol}, headers: {{ authorization: \"${{OTLP_TOKEN:-none}}\" }} }} }}",
+                "telemetry: {{ service: {{ name: edge, namespace: prod, attributes: {{ host.name: here }} }}, traces: {{ interval: 50ms }},\n  otlp: {{ endpoint: \"{}\", protocol: {protocol}, headers: {{ authorization: \"${{OTLP_TOKEN:-none}}\" }} }} }}",
                 collector.endpoint()
             ))
             .environment("OTLP_TOKEN", "Bearer s3cret")
@@ -67,6 +67,7 @@ async fn a_server_span_with_its_attempt_over_both_protocols() {
         assert_eq!(client.attributes["http.response.status_code"], "200");
         assert!(server.start_nanos <= client.start_nanos && client.end_nanos <= server.end_nanos);
         assert_eq!((&*server.resource["service.name"], &*server.resource["service.namespace"]), ("edge", "prod"));
+        assert_eq!(server.resource["host.name"], "here");
         assert_eq!(collector.headers()["authorization"], "Bearer s3cret");
         // What the origin was told is the attempt's span.
         let traceparent = origin.last().header("traceparent");

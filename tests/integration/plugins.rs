@@ -330,3 +330,19 @@ async fn what_an_instance_keeps_for_an_exchange_is_let_go_with_it() {
         assert_eq!(client.get("/x").await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_plugin_is_called_by_the_clock_without_traffic() {
+    let origin = origin().start();
+    let module = wasm(
+        "(import \"tidegate_v1\" \"tick_every\" (func $tick_every (param i64) (result i32)))
+         (memory (export \"memory\") 1)
+         (func (export \"tidegate_configure\") (result i32) (call $tick_every (i64.const 100)))
+         (func (export \"tidegate_tick\"))",
+    );
+    let proxy = with_plugins(&origin, "clock", "  clock: { file: clock.wasm }\n").file("clock.wasm", module).start();
+    let ticks = [("plugin", "clock"), ("hook", "tick"), ("outcome", "ok")];
+    let count = || proxy.scrape().value("tidegate_plugin_calls_total", &ticks);
+    eventually("ticks of both workers", || count() >= 4.0);
+    assert_eq!(origin.count(), 0);
+}

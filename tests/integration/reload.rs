@@ -107,6 +107,19 @@ async fn by_signal_and_by_the_file_itself() {
 }
 
 #[tokio::test]
+async fn a_bad_one_is_refused_whichever_way_it_comes() {
+    let origin = origin().start();
+    let proxy = proxy().config(config(&origin, "/one")).start();
+    proxy.write_config(config(&origin, "/two").replace("upstream: app", "upstream: lost"));
+    eventually("the file is seen and refused", || reloads(&proxy, "failure") >= 1.0);
+    let before = reloads(&proxy, "failure");
+    proxy.signal("HUP");
+    eventually("the signal is heard and the file refused", || reloads(&proxy, "failure") > before);
+    assert_eq!(proxy.scrape().value("tidegate_config_last_reload_successful", &[]), 0.0);
+    assert_eq!(path_seen(&proxy).await, "/one/x");
+}
+
+#[tokio::test]
 async fn what_is_under_way_is_not_disturbed() {
     let origin = origin().start();
     let proxy = proxy().config(config(&origin, "/")).start();

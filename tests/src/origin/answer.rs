@@ -35,6 +35,7 @@ pub(super) async fn answer(mut request: Request<Incoming>, log: Arc<Log>) -> Res
         _ => {}
     }
     let reply = describe(&request);
+    let is_head = request.method() == http::Method::HEAD;
     read(request.into_body(), &log, number).await?;
     Ok(match what {
         "status" => {
@@ -48,6 +49,12 @@ pub(super) async fn answer(mut request: Request<Incoming>, log: Arc<Log>) -> Res
         }
         "hang" => std::future::pending().await,
         "drop" => return Err(BodyError::other("dropped as asked")),
+        // Over HTTP/2 hyper would send a body to HEAD too.
+        "bytes" if is_head => {
+            let mut response = Response::new(Body::empty());
+            response.headers_mut().insert("content-length", number_word().into());
+            response
+        }
         "bytes" => Response::new(Body::Made(number_word())),
         "stream" => stream(number_word(), log),
         "drip" => drip(number_word(), Duration::from_millis(number_word())),
