@@ -59,7 +59,10 @@ fn ensure_target() -> Result<(), String> {
     }
     let by_hand = format!("rustup {}", arguments.join(" "));
     println!("cargo::warning=the target {TARGET} is missing; installing it with `{by_hand}`");
-    match Command::new("rustup").args(&arguments).output() {
+    // With a backtrace behind it, the reason would not be the last line that it says.
+    let mut rustup = Command::new("rustup");
+    rustup.args(&arguments).env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
+    match rustup.output() {
         Ok(done) if done.status.success() && is_installed() => Ok(()),
         Ok(done) => {
             let said = String::from_utf8_lossy(&done.stderr);

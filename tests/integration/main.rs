@@ -18,6 +18,7 @@ mod failures;
 mod routes;
 mod timeouts;
 mod upstreams;
+mod wasm_target;
 mod websockets;
 
 mod breaker;
