@@ -164,3 +164,41 @@ async fn slow_uploads_do_not_open_it() {
     assert_eq!(client.response().status(), 504);
     assert_eq!(state(&proxy), 1.0);
 }
+
+#[tokio::test]
+async fn every_decision_shows_in_metric_log_and_span() {
+    let collector = tidegate_tests::collector();
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, limits: [all] }]\nlimits: { all: { key: global, rate: 1000/s } }")
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], breaker: {{ consecutive_failures: 2, open_for: 1s, probes: 1 }} }} }}",
+            nowhere()
+        ))
+        .config(format!(
+            "telemetry: {{ otlp: {{ endpoint: \"{}\" }}, traces: {{ interval: 50ms }} }}",
+            collector.endpoint()
+        ))
+        .start();
+    assert_eq!(statuses(&proxy, "/", 2).await, [502, 502]);
+    let mut refused = 0;
+    while get(proxy.address(), "/").await.status == 503 {
+        refused += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(refused > 0);
+    let log = proxy.wait_for_log(refused + 3);
+    eventually("the last span", || collector.spans().iter().filter(|span| span.kind == 2).count() == log.len());
+    let spans = collector.spans();
+    for (decision, count) in [("allowed", 2), ("rejected", refused), ("probe", 1)] {
+        let lines: Vec<_> = log.iter().filter(|line| line["breaker"] == decision).collect();
+        assert_eq!(lines.len(), count, "{decision}: {log:#?}");
+        for line in lines {
+            assert_eq!(line["limits"]["all"], "allowed");
+            let span = spans.iter().find(|span| span.span_id == line["span_id"].as_str().unwrap()).unwrap();
+            assert_eq!(span.attributes["tidegate.breaker.decision"], decision);
+            assert_eq!(span.attributes["tidegate.limit.all"], "allowed");
+        }
+    }
+    #[allow(clippy::cast_precision_loss)]
+    proxy.wait_for_metric("tidegate_breaker_refused_total", &[("upstream", "app")], refused as f64);
+}
