@@ -19,8 +19,8 @@ pub enum LoadError {
     #[error("`{path}` has {size} bytes; a module may have at most {limit}")]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
     /// No plugin of this name is in the binary.
-    #[error("no plugin `{0}` is shipped in this binary; write `file:` to load a module of your own")]
-    UnknownBuiltin(String),
+    #[error("no plugin `{name}` is shipped in this binary, only {shipped}; write `file:` to load a module of your own")]
+    UnknownBuiltin { name: String, shipped: String },
     /// The bytes are not a WASM module at all.
     #[error("not a wasm module: it begins with {0}; build it with `cargo build --release --target wasm32-wasip1`")]
     NotWasm(String),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tidegate_abi::{Hook, MetricKind};
 use wasmtime::Store;
 
+use super::builtin;
 use super::config::{OnFailure, Plugin, Source};
 use super::definitions::Definitions;
 use super::drops::Drops;
@@ -111,15 +112,18 @@ impl Loaded {
         engine: &Engine,
         plugin: &Plugin,
         registry: &Registry,
-        builtin: fn(&str) -> Option<&'static [u8]>,
+        find: fn(&str) -> Option<&'static [u8]>,
         catalogue: Catalogue,
         state: Gauge,
     ) -> Result<Self, LoadError> {
         let (bytes, stamp) = match &plugin.source {
             Source::File(path) => read(path).map(|(bytes, stamp)| (bytes.into(), Some(stamp)))?,
-            Source::Builtin(name) => match builtin(name) {
+            Source::Builtin(name) => match find(name) {
                 Some(bytes) => (std::borrow::Cow::Borrowed(bytes), None),
-                None => return Err(LoadError::UnknownBuiltin(name.to_string())),
+                None => {
+                    let shipped = builtin::names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                    return Err(LoadError::UnknownBuiltin { name: name.to_string(), shipped });
+                }
             },
         };
         let identity = Arc::new(Identity::new(plugin));

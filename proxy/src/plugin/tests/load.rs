@@ -24,6 +24,7 @@ fn what_is_no_module_is_told_apart() {
     let unknown = plugin(Source::Builtin("nothing".into()));
     let error = Loaded::load(engine(), &unknown, &Registry::new(), no_builtin).unwrap_err();
     assert!(error.to_string().contains("no plugin `nothing` is shipped"));
+    assert!(error.to_string().contains("`correlation-id`"), "the shipped ones are named: {error}");
 }
 
 #[test]
