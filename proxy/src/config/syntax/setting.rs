@@ -131,6 +131,9 @@ impl Syntax for LimitKey {
         if let Some(name) = text.strip_prefix("request_header.") {
             return HeaderName::parse(name).map(Self::Header);
         }
+        if let Some(name) = text.strip_prefix("header.") {
+            return Err(format!("did you mean `request_header.{name}`?"));
+        }
         let near =
             ["global", "route", "client.address"].into_iter().find(|known| strsim::jaro_winkler(known, text) > 0.8);
         Err(match near {

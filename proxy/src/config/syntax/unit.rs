@@ -61,7 +61,10 @@ impl Syntax for Time {
         }
         let (Ok(number), Some(&(_, factor))) = (number.parse::<u64>(), TIMES.iter().find(|(name, _)| *name == unit))
         else {
-            return Err("write a whole number and `ms`, `s`, `m` or `h`, as `100ms` or `10m`".to_owned());
+            return Err(match spelled_out(unit).filter(|_| !number.is_empty()) {
+                Some(unit) => format!("did you mean `{number}{unit}`?"),
+                None => "write a whole number and `ms`, `s`, `m` or `h`, as `100ms` or `10m`".to_owned(),
+            });
         };
         match number.checked_mul(factor) {
             Some(0) => Err("it must be longer than zero".to_owned()),
@@ -135,7 +138,10 @@ impl Syntax for Rate {
             _ => None,
         };
         let (Ok(count), Some(per)) = (number.parse::<u32>(), per) else {
-            return Err("write a whole number and `/s`, `/m` or `/h`, as `100/s`".to_owned());
+            return Err(match unit.strip_prefix('/').and_then(spelled_out).filter(|unit| *unit != "ms") {
+                Some(unit) if !number.is_empty() => format!("did you mean `{number}/{unit}`?"),
+                _ => "write a whole number and `/s`, `/m` or `/h`, as `100/s`".to_owned(),
+            });
         };
         let count = NonZeroU32::new(count).filter(|count| count.get() <= MOST).ok_or("it must be 1 to 1000000000")?;
         Ok(Self { count, per })
@@ -164,6 +170,17 @@ impl Rate {
 }
 
 /// The digits at the start, and what follows them.
+/// The unit of time that is meant by one in other words.
+fn spelled_out(unit: &str) -> Option<&'static str> {
+    match unit {
+        "msec" | "millis" | "milliseconds" => Some("ms"),
+        "sec" | "secs" | "second" | "seconds" => Some("s"),
+        "min" | "mins" | "minute" | "minutes" => Some("m"),
+        "hr" | "hour" | "hours" => Some("h"),
+        _ => None,
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     text.split_at(digits)
@@ -178,6 +195,17 @@ mod tests {
 
     use super::{Rate, Size, Time};
     use crate::config::syntax::Syntax;
+
+    #[test]
+    fn a_unit_in_other_words_is_understood_in_the_error() {
+        assert_eq!(Time::parse("30sec").unwrap_err(), "did you mean `30s`?");
+        assert_eq!(
+            Time::parse("5 min").unwrap_err(),
+            "write a whole number and `ms`, `s`, `m` or `h`, as `100ms` or `10m`"
+        );
+        assert_eq!(Rate::parse("100/sec").unwrap_err(), "did you mean `100/s`?");
+        assert!(Rate::parse("100/msec").unwrap_err().starts_with("write a whole number"));
+    }
 
     #[test]
     fn values_are_read_and_written_alike() {
