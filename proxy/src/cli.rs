@@ -50,7 +50,8 @@ enum Command {
     /// Check a configuration and print everything that is wrong with it, at once
     ///
     /// Does all that a start does, except to open a port. Errors come with file, line, column, and what was probably
-    /// meant; warnings do not change the exit code.
+    /// meant; warnings do not change the exit code. It is stricter than a start in one thing: a plugin that cannot load is
+    /// an error here, while `run` goes on without it unless it is `required`.
     #[command(
         after_long_help = "Examples:\n  tidegate check\n  tidegate check -c /etc/tidegate/tidegate.yaml\n  tidegate check --format json | jq '.diagnostics[].message'\n"
     )]

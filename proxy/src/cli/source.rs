@@ -10,7 +10,7 @@ use crate::config::{self, Diagnostics, Loaded};
 pub(super) const DEFAULT: &str = "tidegate.yaml";
 
 const HOW_TO: &str = r#"
-Ten lines are enough to begin with. Write this to `tidegate.yaml`, with your service in `endpoints`:
+A few lines are enough to begin with. Write this to `tidegate.yaml`, with your service in `endpoints`:
 
 listeners: [{ address: "0.0.0.0:8080" }]
 routes:
@@ -21,7 +21,8 @@ upstreams:
 plugins:
   ids: { builtin: correlation-id }
 
-Then `tidegate check` says whether it is right. docs/configuration.md has every key.
+Then `tidegate check` says whether it is right, and `tidegate run` serves on port 8080. docs/configuration.md has every
+key, and so has `tidegate schema`. `tidegate demo` needs no file.
 "#;
 
 /// Reads a configuration. What is wrong with it has been printed when this fails; warnings are printed, too.
