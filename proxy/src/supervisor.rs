@@ -105,10 +105,12 @@ pub fn run(start: Start) -> Result<(), Error> {
 /// Everything that is wrong, each at its key.
 pub fn check(loaded: &Loaded) -> Result<(), Diagnostics> {
     let foundation = Foundation::new().map_err(version::not_usable)?;
-    let snapshot = version::compile(loaded, None, &foundation)?;
-    let failed = snapshot.failed_plugins().map(|(name, error)| loaded.error_at(&["plugins", name], error.to_string()));
-    let failed: Vec<_> = failed.collect();
-    if failed.is_empty() { Ok(()) } else { Err(Diagnostics::new(failed)) }
+    // As if every plugin were `required`, so that one which is does not hide what is wrong with the others.
+    let mut strict = loaded.clone();
+    for plugin in &mut strict.config.plugins {
+        plugin.required = true;
+    }
+    version::compile(&strict, None, &foundation).map(drop)
 }
 
 async fn control(start: Start) -> Result<(), Error> {
