@@ -1,6 +1,7 @@
 //! The request on its way to an upstream: breaker, endpoint, and at most one more try.
 //! It does not connect, and does not decide what may be sent again: the upstream room says whether that is safe.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,10 +50,13 @@ pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) 
         }
     };
     let deadline = exchange.deadline;
-    let sending = tries(exchange, route, client, body, key);
-    let sent = match deadline {
-        Some(at) => timeout_at(at, sending).await.unwrap_or_else(|_| Err(Reason::Timeout)),
-        None => sending.await,
+    let sent = {
+        // Stays where it is: it holds the request, and moving it into a timeout would copy all of it.
+        let sending = pin!(tries(exchange, route, client, body, key));
+        match deadline {
+            Some(at) => timeout_at(at, sending).await.unwrap_or_else(|_| Err(Reason::Timeout)),
+            None => sending.await,
+        }
     };
     if sent.is_err()
         && let Some(record) = &mut exchange.record

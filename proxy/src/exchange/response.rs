@@ -1,7 +1,7 @@
 //! The answer on its way out: an upstream's, a plugin's, or one of our own; each with the exchange as its body's watcher.
 //! It decides nothing: what went wrong, or who answered, is known by then.
 
-use http::{HeaderValue, Response, Version};
+use http::{HeaderValue, Method, Response, Version};
 
 use crate::error::Reason;
 use crate::exchange::attempt::Answer;
@@ -45,7 +45,9 @@ pub(super) fn deliver(mut exchange: Exchange, answer: Answer, upgrade: Option<On
             response
         }
         _ => {
-            let mut body = Body::upstream(answer.body);
+            // An answer to HEAD has no body (RFC 9110, 9.3.2); one that an upstream sends all the same is not passed on.
+            let no_body = exchange.record.as_ref().is_some_and(|record| record.request.method == Method::HEAD);
+            let mut body = if no_body { Body::empty() } else { Body::upstream(answer.body) };
             if let Some(idle) = idle {
                 body = body.idle_timeout(idle, Reason::UpstreamBodyTimeout);
             }
@@ -93,7 +95,7 @@ fn problem(
     make: impl FnOnce(&mut Problem<'_>) -> Response<Body>,
 ) -> Response<Body> {
     let record = exchange.record.as_deref();
-    let method = record.map_or(&http::Method::GET, |record| &record.request.method);
+    let method = record.map_or(&Method::GET, |record| &record.request.method);
     let mut problem = Problem::new(reason, method);
     problem.correlation = record.map(|record| (&record.correlation.header, &*record.correlation.id));
     make(&mut problem)
