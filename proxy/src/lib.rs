@@ -25,3 +25,4 @@ pub mod listen;
 pub mod wire;
 pub mod telemetry;
 pub mod error;
+pub mod moment;

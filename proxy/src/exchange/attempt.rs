@@ -9,11 +9,11 @@ use std::time::Instant;
 use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Request, Version};
 use hyper::body::Incoming;
-use tokio::time::timeout_at;
 
 use crate::error::{Reason, Source};
 use crate::exchange::request_body::{Counted, Progress};
 use crate::exchange::{Exchange, Refusal, Stop};
+use crate::moment;
 use crate::telemetry::record::{BreakerDecision, ResponseHead};
 use crate::upstream::{Admission, Breaker, Client, Retry};
 use crate::view::RouteView;
@@ -50,14 +50,15 @@ pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) 
         }
     };
     let deadline = exchange.deadline;
+    let mut clock = std::mem::take(&mut exchange.clock);
     let sent = {
-        // Stays where it is: it holds the request, and moving it into a timeout would copy all of it.
         let sending = pin!(tries(exchange, route, client, body, key));
         match deadline {
-            Some(at) => timeout_at(at, sending).await.unwrap_or_else(|_| Err(Reason::Timeout)),
+            Some(at) => clock.within(at, sending).await.unwrap_or(Err(Reason::Timeout)),
             None => sending.await,
         }
     };
+    exchange.clock = clock;
     if sent.is_err()
         && let Some(record) = &mut exchange.record
         && let Some(attempt) = record.attempts.last_mut()
@@ -108,7 +109,7 @@ async fn tries(
         let attempt = record.attempts.last_mut().ok_or(Reason::Internal)?;
         match sent {
             Ok(answer) => {
-                attempt.head = Some(Instant::now());
+                attempt.head = Some(moment::now());
                 attempt.reused = answer.reused;
                 let (parts, body) = answer.response.into_parts();
                 attempt.status = Some(parts.status);

@@ -8,6 +8,8 @@ use std::rc::Rc;
 use crate::listen::Admitted;
 use crate::view::View;
 use crate::vitals::Alive;
+use crate::wire::clock::Clock;
+use crate::wire::headers::Introduction;
 
 /// A client connection.
 #[derive(Debug)]
@@ -18,6 +20,10 @@ pub struct Connection {
     /// Our end of the socket.
     pub local: SocketAddr,
     pub https: bool,
+    /// The timer of the exchange under way; over HTTP/2 of one of them.
+    pub(super) clock: RefCell<Clock>,
+    /// How its last request was introduced to an upstream.
+    pub(super) introduction: RefCell<Option<Introduction>>,
     /// Given back when the connection's last exchange is over, a WebSocket's too.
     _admitted: Admitted,
     _alive: Alive,
@@ -43,7 +49,16 @@ impl Connection {
         admitted: Admitted,
         alive: Alive,
     ) -> Self {
-        Self { slot, peer, local, https, _admitted: admitted, _alive: alive }
+        Self {
+            slot,
+            peer,
+            local,
+            https,
+            clock: RefCell::default(),
+            introduction: RefCell::default(),
+            _admitted: admitted,
+            _alive: alive,
+        }
     }
 
     /// What is current now; taken once for each exchange.

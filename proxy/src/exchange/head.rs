@@ -1,7 +1,7 @@
 //! The request's head on its way in: kept for the record, brought into the form that is routed, freed of what is for this hop only.
 //! It routes nothing.
 
-use http::header::{EXPECT, HOST};
+use http::header::EXPECT;
 use http::request::Parts;
 
 use crate::error::Reason;
@@ -34,22 +34,17 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
     let peer = connection.peer.ip().to_canonical();
     record.trusted_peer = config.trusted_proxies.iter().any(|network| network.contains(peer));
     record.client = headers::client_address(peer, &config.trusted_proxies, &record.request.headers);
-    // Counted references to the bytes that came in, since the headers change under it; no copy.
-    let target = record.request.uri.authority().cloned();
-    let host = record.request.headers.get(HOST).cloned();
-    let authority = match &target {
-        Some(authority) => Some(authority.as_str()),
-        None => host.as_ref().and_then(|host| host.to_str().ok()),
+    let host = headers::authority(&record.request.uri, &record.request.headers);
+    let mut introduction = connection.introduction.borrow_mut();
+    let introduction = match introduction.take_if(|known| known.is_for(host)) {
+        Some(known) => introduction.insert(known),
+        None => {
+            let hop = headers::Hop { peer, https: connection.https, host, port: connection.local.port() };
+            introduction.insert(headers::Introduction::new(&hop))
+        }
     };
     headers::strip_request(&mut record.request.headers);
-    let hop = headers::Hop {
-        peer,
-        trusted: record.trusted_peer,
-        https: connection.https,
-        host: authority,
-        port: connection.local.port(),
-    };
-    headers::forward(&mut record.request.headers, &hop);
+    headers::forward(&mut record.request.headers, introduction, record.trusted_peer);
     // What hyper answers itself: the upstream must not be asked to do so again.
     record.request.headers.remove(EXPECT);
     headers::add_via(&mut record.request.headers, record.request.version);

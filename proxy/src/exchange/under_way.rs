@@ -2,7 +2,6 @@
 //! It does not order the stages.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use http::request::Parts;
 
@@ -11,11 +10,13 @@ use crate::exchange::chain;
 use crate::exchange::connection::{Connection, Place};
 use crate::exchange::request_body::Progress;
 use crate::exchange::{Stop, head};
+use crate::moment;
 use crate::telemetry::record::{Arrival, Record};
 use crate::upstream::Lease;
 use crate::view::{RouteView, View};
 use crate::websocket::Traffic;
 use crate::wire::body::{Body, End, Watch};
+use crate::wire::clock::Clock;
 use crate::wire::upgrade::{self, Handshake};
 
 /// An exchange under way. When it is dropped it is over: the plugins' log hooks run and the record is emitted.
@@ -37,6 +38,8 @@ pub(crate) struct Exchange {
     pub(super) lease: Option<Lease<Body>>,
     /// When the whole exchange must be over.
     pub(super) deadline: Option<tokio::time::Instant>,
+    /// The connection's timer, where no other exchange has it.
+    pub(super) clock: Clock,
     /// Whether the answer went out whole.
     complete: bool,
 }
@@ -63,6 +66,7 @@ impl Exchange {
             traffic: None,
             lease: None,
             deadline: None,
+            clock: connection.clock.take(),
             complete: false,
         }
     }
@@ -93,7 +97,7 @@ impl Exchange {
     pub(super) fn let_go(&mut self) {
         self.lease = None;
         if let Some(attempt) = self.record.as_mut().and_then(|record| record.attempts.last_mut()) {
-            attempt.ended.get_or_insert_with(Instant::now);
+            attempt.ended.get_or_insert_with(moment::now);
         }
     }
 
@@ -122,6 +126,7 @@ impl Drop for Exchange {
         self.settle();
         chain::log(self);
         chain::release(self);
+        self.connection.clock.replace(std::mem::take(&mut self.clock));
     }
 }
 

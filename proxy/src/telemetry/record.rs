@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::error::Reason;
+use crate::moment;
 use crate::telemetry::metrics::exchange::{Active, RouteMetrics};
 use crate::telemetry::trace_context::{self, SpanId, TraceContext};
 
@@ -206,7 +207,7 @@ impl Record {
             span,
             endpoint,
             url: None,
-            started: Instant::now(),
+            started: moment::now(),
             head: None,
             ended: None,
             status: None,

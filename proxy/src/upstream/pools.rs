@@ -15,9 +15,11 @@ use super::config;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
 use crate::error::Reason;
+use crate::moment;
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Family, Gauge, Shard};
 use crate::wire::body::Body;
+use crate::wire::clock::Clock;
 
 /// All connections of one worker, to every upstream of every version of the configuration.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub(super) struct Kept<B> {
     pub(super) sender: http1::SendRequest<Outgoing<B>>,
     pub(super) born: Instant,
     since: Instant,
+    /// For the head of the answer.
+    pub(super) clock: Clock,
 }
 
 /// An HTTP/2 connection.
@@ -202,7 +206,7 @@ impl<B> Slot<B> {
         if idle.is_empty() {
             return None;
         }
-        let now = Instant::now();
+        let now = moment::recent();
         let pool = self.pool.get();
         let mut position = idle.len();
         while position > 0 {
@@ -233,7 +237,7 @@ impl<B> Slot<B> {
         if shared.is_empty() {
             return None;
         }
-        let now = Instant::now();
+        let now = moment::recent();
         // Streams of one that is left out here go on until they end.
         shared.retain(|connection| connection.is_fresh(now, &pool));
         shared.iter().find(|connection| connection.streams.get() < connection.limit.get()).cloned()
@@ -277,7 +281,7 @@ impl<B> Slot<B> {
 impl<B> Kept<B> {
     pub(super) fn new(sender: http1::SendRequest<Outgoing<B>>) -> Self {
         let now = Instant::now();
-        Self { sender, born: now, since: now }
+        Self { sender, born: now, since: now, clock: Clock::new() }
     }
 
     fn is_fresh(&self, now: Instant, pool: &config::Pool) -> bool {
@@ -327,14 +331,14 @@ impl<B> Drop for Lease<B> {
         match std::mem::replace(&mut self.carrier, Carrier::None) {
             Carrier::None => {}
             Carrier::Http1(mut kept) => {
-                kept.since = Instant::now();
+                kept.since = moment::recent();
                 self.slot.keep(kept);
             }
             Carrier::Http2(connection) => {
                 let streams = connection.streams.get().saturating_sub(1);
                 connection.streams.set(streams);
                 if streams == 0 {
-                    connection.idle_since.set(Instant::now());
+                    connection.idle_since.set(moment::recent());
                 }
             }
         }

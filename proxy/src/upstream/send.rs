@@ -15,7 +15,6 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::time::sleep;
 
 use super::cluster::Endpoint;
 use super::config::Protocol;
@@ -24,6 +23,8 @@ use super::fault::{self, Fault};
 use super::outgoing::{Outgoing, Sent};
 use super::pools::{Carrier, Client, Face, Kept, Lease};
 use crate::error::Reason;
+use crate::moment;
+use crate::wire::clock::Clock;
 
 /// The head of an upstream's answer, its body still to come.
 #[derive(Debug)]
@@ -191,10 +192,13 @@ where
         let watched = sent.clone();
         let answered = match &mut lease.carrier {
             Carrier::None => return Err((Reason::Internal, Retry::Never)),
-            Carrier::Http1(kept) => wait(kept.sender.try_send_request(request), sent, limit).await,
+            Carrier::Http1(kept) => {
+                let answer = kept.sender.try_send_request(request);
+                wait(answer, sent, limit, &mut kept.clock).await
+            }
             Carrier::Http2(shared) => {
                 let mut sender = shared.sender.clone();
-                wait(sender.try_send_request(request), sent, limit).await
+                wait(sender.try_send_request(request), sent, limit, &mut Clock::new()).await
             }
         };
         match answered {
@@ -238,9 +242,10 @@ async fn wait<T, E>(
     answer: impl Future<Output = Result<T, E>>,
     sent: Option<Rc<Sent>>,
     limit: Duration,
+    clock: &mut Clock,
 ) -> Option<Result<T, E>> {
     let mut answer = pin!(answer);
-    let mut timer = pin!(None);
+    let mut until = None;
     poll_fn(|cx| {
         if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(answered));
@@ -248,13 +253,8 @@ async fn wait<T, E>(
         if !sent.as_ref().is_none_or(|sent| sent.poll(cx)) {
             return Poll::Pending;
         }
-        if timer.is_none() {
-            timer.set(Some(sleep(limit)));
-        }
-        match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(cx).map(|()| None),
-            None => Poll::Pending,
-        }
+        let until = *until.get_or_insert_with(|| moment::now() + limit);
+        clock.poll(cx, until.into()).map(|()| None)
     })
     .await
 }

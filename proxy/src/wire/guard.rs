@@ -234,6 +234,10 @@ impl<IO: AsyncRead + Unpin> Guard<IO> {
             _ if self.buffer.is_empty() => Wait::Next,
             _ => Wait::Head,
         };
+        // While we owe the answer no deadline counts, and whenever the clock fires it is asked again.
+        if wait != Wait::First && self.handle.idle_since().is_none() && self.clock.is_armed() {
+            return Poll::Pending;
+        }
         loop {
             let until = self.deadline(wait);
             ready!(self.clock.poll(cx, until));

@@ -13,7 +13,7 @@ use http::header::{
 use http::{Uri, Version};
 
 pub use client::client_address;
-pub use forwarded::{Hop, forward};
+pub use forwarded::{Hop, Introduction, forward};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -25,30 +25,33 @@ const VIA_2: HeaderValue = HeaderValue::from_static("2.0 tidegate");
 /// Removes from a request what is between the client and us (RFC 9110, 7.6.1). `TE: trailers` stays, since we pass
 /// trailers on. A WebSocket's `Upgrade` goes too: [`set_upgrade`](crate::wire::upgrade::set_upgrade) puts it back.
 pub fn strip_request(headers: &mut HeaderMap) {
-    let trailers = headers.contains_key(TE)
-        && headers
-            .get_all(TE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
-    strip(headers);
-    headers.remove(PROXY_AUTHORIZATION);
+    // Before anything is removed, since `Connection` names it too.
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+    strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION, TE]);
     if trailers {
         headers.insert(TE, TRAILERS);
-    } else {
-        headers.remove(TE);
     }
 }
 
 /// Removes from a response what is between the upstream and us.
 pub fn strip_response(headers: &mut HeaderMap) {
-    strip(headers);
-    headers.remove(PROXY_AUTHENTICATE);
+    strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE]);
 }
 
-fn strip(headers: &mut HeaderMap) {
-    if let Entry::Occupied(connection) = headers.entry(CONNECTION) {
+/// Removes what `Connection` names, and `names`.
+fn strip(headers: &mut HeaderMap, names: &[HeaderName]) {
+    // One look at the names that are there costs less than looking up each that could be.
+    let (mut connection, mut others) = (false, false);
+    for name in headers.keys() {
+        connection |= *name == CONNECTION;
+        others |= names.contains(name);
+    }
+    if connection && let Entry::Occupied(connection) = headers.entry(CONNECTION) {
         let (_, values) = connection.remove_entry_mult();
         // Nearly always one that names nothing.
         let nominating: Vec<HeaderValue> = values.filter(nominates).collect();
@@ -65,8 +68,10 @@ fn strip(headers: &mut HeaderMap) {
             }
         }
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+    if others {
+        for name in names {
+            headers.remove(name);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Worker;
+use crate::moment;
 
 /// How long a finished log line or span waits at most before it leaves the worker.
 const TICK: Duration = Duration::from_millis(20);
@@ -25,7 +26,7 @@ pub(super) async fn run(worker: Rc<Worker>, number: usize) {
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let due = clock.tick().await;
-        let now = Instant::now();
+        let now = Instant::from_std(moment::now());
         delay.record(now.saturating_duration_since(due).as_secs_f64());
         worker.scope.flush();
         if let Some(view) = worker.view.borrow().clone() {

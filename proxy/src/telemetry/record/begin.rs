@@ -1,14 +1,13 @@
 //! How a record begins: its trace, its correlation id, and what must be kept of the request's head.
 //! It knows no stage of the exchange.
 
-use std::rc::Rc;
-use std::time::{Instant, SystemTime};
-
 use http::HeaderMap;
 use http::header::{HOST, USER_AGENT};
 use rand::Rng as _;
+use std::rc::Rc;
 
 use super::{Arrival, Captured, Correlation, ListenerScope, Record, RequestHead, SpanDetail};
+use crate::moment;
 use crate::telemetry::trace_context::{self, SpanId, TraceContext};
 
 // === impl Record ===
@@ -17,11 +16,12 @@ impl Record {
     /// Begins the record of an exchange; nothing but its drop ends it. The client is the peer until somebody knows better.
     pub fn begin(listener: Rc<ListenerScope>, arrival: Arrival) -> Self {
         let Arrival { peer, request } = arrival;
-        let started_at = SystemTime::now();
+        let started = moment::now();
+        let started_at = moment::wall(started);
         let trace = trace(&listener, &request.headers);
         let correlation = Correlation::begin(&request.headers, started_at, &mut *listener.worker.random.borrow_mut());
         Self {
-            started: Instant::now(),
+            started,
             started_at,
             trace,
             correlation,

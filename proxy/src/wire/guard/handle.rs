@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use tokio::time::Instant;
 
 use crate::error::Reason;
+use crate::moment;
 use crate::wire::guard::head::BodyLength;
 
 /// The exchanges' end of a guard. It never leaves the connection's thread.
@@ -77,7 +78,7 @@ impl Handle {
     /// One exchange is over: its response was handed to hyper to the last byte, or given up.
     pub(in crate::wire) fn exchange_over(&self) {
         self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
-        self.0.idle_since.set(Instant::now());
+        self.0.idle_since.set(moment::recent().into());
     }
 
     /// Whether a client is in the middle of a head: closing now would lose a request that it believes to have sent.

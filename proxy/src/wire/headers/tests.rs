@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, Version};
 
-use super::{Hop, add_via, authority, client_address, forward, strip_request, strip_response, without_port};
+use super::{
+    Hop, Introduction, add_via, authority, client_address, forward, strip_request, strip_response, without_port,
+};
 use crate::wire::config::{Network, NetworkError};
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
@@ -62,7 +64,6 @@ fn via_names_the_protocol_that_came_in_and_keeps_earlier_hops() {
 
 const HOP: Hop<'_> = Hop {
     peer: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9)),
-    trusted: false,
     https: true,
     host: Some("a.example:8443"),
     port: 8443,
@@ -77,7 +78,7 @@ fn what_a_stranger_says_about_hops_before_it_is_replaced() {
         ("x-forwarded-port", "1"),
         ("forwarded", "for=10.0.0.1"),
     ]);
-    forward(&mut fields, &HOP);
+    forward(&mut fields, &Introduction::new(&HOP), false);
     let expected = headers(&[
         ("x-forwarded-for", "203.0.113.9"),
         ("x-forwarded-proto", "https"),
@@ -96,7 +97,8 @@ fn what_a_trusted_proxy_says_is_kept_and_the_lists_grow() {
         ("x-forwarded-proto", "http"),
         ("forwarded", "for=198.51.100.1"),
     ]);
-    forward(&mut fields, &Hop { peer: ip("2001:db8::1"), trusted: true, host: Some("a.example"), port: 443, ..HOP });
+    let hop = Hop { peer: ip("2001:db8::1"), host: Some("a.example"), port: 443, ..HOP };
+    forward(&mut fields, &Introduction::new(&hop), true);
     let expected = headers(&[
         ("x-forwarded-for", "198.51.100.1, 10.0.0.1, 2001:db8::1"),
         ("x-forwarded-proto", "http"),
@@ -105,6 +107,17 @@ fn what_a_trusted_proxy_says_is_kept_and_the_lists_grow() {
         ("forwarded", "for=198.51.100.1, for=\"[2001:db8::1]\";host=a.example;proto=https"),
     ]);
     assert_eq!(fields, expected);
+}
+
+#[test]
+fn an_introduction_is_for_one_host() {
+    let named = Introduction::new(&HOP);
+    assert!(named.is_for(HOP.host) && !named.is_for(Some("b.example")) && !named.is_for(None));
+    let nameless = Introduction::new(&Hop { host: None, ..HOP });
+    assert!(nameless.is_for(None) && !nameless.is_for(HOP.host));
+    let mut fields = headers(&[("x-forwarded-host", "evil")]);
+    forward(&mut fields, &nameless, false);
+    assert!(!fields.contains_key("x-forwarded-host"));
 }
 
 #[test]
