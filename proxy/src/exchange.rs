@@ -45,13 +45,14 @@ struct Refusal {
 
 /// Answers one request. Whatever happens, the answer is a response and the record is emitted once.
 pub(crate) async fn run(connection: Rc<Connection>, call: Call) -> Response<Body> {
-    let Call { request, verdict, upgrade } = call;
+    let Call { request, verdict, upgrade, interim } = call;
     let place = connection.place();
     let (parts, body) = request.into_parts();
     if let Some(answer) = scrape::answer(&place, &parts, verdict) {
         return answer;
     }
     let mut exchange = Exchange::begin(&connection, place, parts);
+    exchange.interim = interim;
     let stopped = match verdict {
         Err(reason) => Stop::from(reason),
         Ok(()) => match walk(&mut exchange, body, upgrade.is_some()).await {

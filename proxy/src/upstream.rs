@@ -11,6 +11,7 @@ pub mod balance;
 pub mod send;
 pub mod pools;
 pub mod outgoing;
+mod interim;
 pub mod connect;
 pub mod resolve;
 pub mod tls;

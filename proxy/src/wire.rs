@@ -4,6 +4,7 @@
 pub mod server;
 pub mod reply;
 pub mod upgrade;
+pub mod interim;
 pub mod headers;
 pub mod body;
 pub mod guard;

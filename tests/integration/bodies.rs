@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use tidegate_tests::{
-    Answer, Body, Connection, Origin, Proxy, eventually, origin, proxy, raw, raw_origin, request, resident_bytes,
+    Answer, Body, Connection, Origin, Proxy, eventually, origin, proxy, raw, request, resident_bytes,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -124,28 +124,6 @@ fn answers_without_a_body_by_rule() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
     }
     assert_eq!(client.send("GET /bytes/3 HTTP/1.1\r\nhost: a.test\r\n\r\n").response().text(), "xxx");
-}
-
-#[test]
-fn interim_answers_do_not_hide_the_final_one() {
-    let origin = raw_origin(|_, connection| {
-        while connection.head().is_some() {
-            connection.send("HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
-            connection.send("HTTP/1.1 102 Processing\r\n\r\n");
-            connection.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
-        }
-    });
-    let proxy = proxy().upstream(origin.address()).start();
-    let mut client = raw(proxy.address());
-    for _ in 0..2 {
-        client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
-        let mut answer = client.response();
-        // Whether interim answers are handed on is the proxy's choice; the final one is not.
-        while answer.status() < 200 {
-            answer = client.response();
-        }
-        assert_eq!((answer.status(), answer.text().as_str()), (200, "done"));
-    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod bodies;
 mod forwarding;
 mod http1;
 mod http2;
+mod interim;
 mod malformed;
 mod smuggling;
 mod tls;

@@ -104,7 +104,7 @@ async fn tries(
         let text = client.endpoint(endpoint).map(Arc::clone).ok_or(Reason::NoEndpoint)?;
         let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
         record.attempt(text, request.headers_mut());
-        let sent = client.send(endpoint, request).await;
+        let sent = client.send(endpoint, request, exchange.interim.as_ref()).await;
         let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
         let attempt = record.attempts.last_mut().ok_or(Reason::Internal)?;
         match sent {

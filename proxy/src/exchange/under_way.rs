@@ -17,6 +17,7 @@ use crate::view::{RouteView, View};
 use crate::websocket::Traffic;
 use crate::wire::body::{Body, End, Watch};
 use crate::wire::clock::Clock;
+use crate::wire::interim::Interim;
 use crate::wire::upgrade::{self, Handshake};
 
 /// An exchange under way. When it is dropped it is over: the plugins' log hooks run and the record is emitted.
@@ -33,6 +34,8 @@ pub(crate) struct Exchange {
     pub(super) handshake: Handshake,
     pub(super) slots: chain::Slots,
     pub(super) request_body: Option<Rc<Progress>>,
+    /// Where an upstream's answers before the answer go.
+    pub(super) interim: Option<Interim>,
     pub(super) traffic: Option<Rc<Traffic>>,
     /// The upstream connection, until the response's body is over.
     pub(super) lease: Option<Lease<Body>>,
@@ -63,6 +66,7 @@ impl Exchange {
             handshake,
             slots: chain::Slots::default(),
             request_body: None,
+            interim: None,
             traffic: None,
             lease: None,
             deadline: None,

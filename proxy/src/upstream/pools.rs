@@ -12,6 +12,7 @@ use hyper::client::conn::{http1, http2};
 use super::balance::Balancer;
 use super::cluster::{Cluster, Endpoint, Key};
 use super::config;
+use super::interim::Inbox;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
 use crate::error::Reason;
@@ -73,6 +74,7 @@ pub(super) struct Slot<B> {
 #[derive(Debug)]
 pub(super) struct Kept<B> {
     pub(super) sender: http1::SendRequest<Outgoing<B>>,
+    pub(super) inbox: Arc<Inbox>,
     pub(super) born: Instant,
     since: Instant,
     /// For the head of the answer.
@@ -281,7 +283,7 @@ impl<B> Slot<B> {
 impl<B> Kept<B> {
     pub(super) fn new(sender: http1::SendRequest<Outgoing<B>>) -> Self {
         let now = Instant::now();
-        Self { sender, born: now, since: now, clock: Clock::new() }
+        Self { sender, inbox: Arc::default(), born: now, since: now, clock: Clock::new() }
     }
 
     fn is_fresh(&self, now: Instant, pool: &config::Pool) -> bool {

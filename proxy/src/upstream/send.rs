@@ -20,11 +20,13 @@ use super::cluster::Endpoint;
 use super::config::Protocol;
 use super::connect::{self, Opened};
 use super::fault::{self, Fault};
+use super::interim::{Flood, Relay};
 use super::outgoing::{Outgoing, Sent};
 use super::pools::{Carrier, Client, Face, Kept, Lease};
 use crate::error::Reason;
 use crate::moment;
 use crate::wire::clock::Clock;
+use crate::wire::interim::Interim;
 
 /// The head of an upstream's answer, its body still to come.
 #[derive(Debug)]
@@ -78,11 +80,17 @@ where
     ///
     /// The request has the target of the upstream's view, a `Host` header, and no hop-by-hop headers but those of an upgrade.
     /// The connect timeout bounds connecting; the head timeout counts from the end of the request's body. While the body is being
-    /// sent, only its own timeouts and the exchange's count.
+    /// sent, only its own timeouts and the exchange's count. Interim answers are passed to `interim` over HTTP/1, and change
+    /// no timeout; hyper's HTTP/2 drops them.
     ///
     /// # Errors
     /// With the reason to report, and the request where it may be sent again.
-    pub async fn send(&self, endpoint: usize, request: Request<B>) -> Result<Answer<B>, SendError<B>> {
+    pub async fn send(
+        &self,
+        endpoint: usize,
+        request: Request<B>,
+        interim: Option<&Interim>,
+    ) -> Result<Answer<B>, SendError<B>> {
         let Some((face, address)) = self.face(endpoint) else {
             return Err(SendError { reason: Reason::NoEndpoint, retry: Retry::Never, reused: false });
         };
@@ -98,7 +106,7 @@ where
             }
         };
         let reused = connect.is_none();
-        match self.exchange(&mut lease, request, reused).await {
+        match self.exchange(&mut lease, request, reused, interim).await {
             Ok(response) => Ok(Answer { response, lease, reused, connect }),
             Err((reason, retry)) => {
                 lease.give_up();
@@ -165,6 +173,7 @@ where
         lease: &mut Lease<B>,
         request: Request<B>,
         reused: bool,
+        interim: Option<&Interim>,
     ) -> Result<Response<Incoming>, (Reason, Retry<B>)> {
         let (mut head, body) = request.into_parts();
         let http2 = matches!(lease.carrier, Carrier::Http2(_));
@@ -187,24 +196,25 @@ where
             let sent = Rc::new(Sent::default());
             (Outgoing::new(body, Rc::clone(&sent)), Some(sent))
         };
-        let request = Request::from_parts(head, body);
+        let mut request = Request::from_parts(head, body);
         let limit = self.cluster.config().timeouts.head;
         let watched = sent.clone();
         let answered = match &mut lease.carrier {
             Carrier::None => return Err((Reason::Internal, Retry::Never)),
             Carrier::Http1(kept) => {
+                let relay = interim.map(|interim| kept.inbox.listen(&mut request, interim));
                 let answer = kept.sender.try_send_request(request);
-                wait(answer, sent, limit, &mut kept.clock).await
+                wait(answer, sent, relay, limit, &mut kept.clock).await
             }
             Carrier::Http2(shared) => {
                 let mut sender = shared.sender.clone();
-                wait(sender.try_send_request(request), sent, limit, &mut Clock::new()).await
+                wait(sender.try_send_request(request), sent, None, limit, &mut Clock::new()).await
             }
         };
         match answered {
-            Some(Ok(response)) => Ok(response),
-            None => Err((Reason::UpstreamHeadTimeout, Retry::Never)),
-            Some(Err(mut error)) => {
+            Ok(Ok(response)) => Ok(response),
+            Err(reason) => Err((reason, Retry::Never)),
+            Ok(Err(mut error)) => {
                 if let Some(reason) = watched.and_then(|sent| sent.broken()) {
                     return Err((reason, Retry::Never));
                 }
@@ -237,24 +247,32 @@ fn to_http1(head: &mut request::Parts) {
     head.version = Version::HTTP_11;
 }
 
-/// Waits for the head; `None` when it is late. The timer is armed only once the request is all sent and the head is not there.
+/// Waits for the head; fails when it is late, or does not come for all the interim answers. The timer is armed only once the
+/// request is all sent and the head is not there.
 async fn wait<T, E>(
     answer: impl Future<Output = Result<T, E>>,
     sent: Option<Rc<Sent>>,
+    relay: Option<Relay<'_>>,
     limit: Duration,
     clock: &mut Clock,
-) -> Option<Result<T, E>> {
+) -> Result<Result<T, E>, Reason> {
     let mut answer = pin!(answer);
     let mut until = None;
     poll_fn(|cx| {
-        if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Some(answered));
+        let polled = answer.as_mut().poll(cx);
+        if let Some(relay) = &relay
+            && let Err(Flood) = relay.poll(cx, polled.is_pending())
+        {
+            return Poll::Ready(Err(Reason::UpstreamProtocol));
+        }
+        if let Poll::Ready(answered) = polled {
+            return Poll::Ready(Ok(answered));
         }
         if !sent.as_ref().is_none_or(|sent| sent.poll(cx)) {
             return Poll::Pending;
         }
         let until = *until.get_or_insert_with(|| moment::now() + limit);
-        clock.poll(cx, until.into()).map(|()| None)
+        clock.poll(cx, until.into()).map(|()| Err(Reason::UpstreamHeadTimeout))
     })
     .await
 }

@@ -82,7 +82,7 @@ fn get(path: &str) -> Request<Body> {
 
 /// Sends to the first endpoint, reads the answer to its end, and gives the connection back.
 async fn fetch(client: &Client, request: Request<Body>) -> Result<(u16, Bytes, bool), SendError> {
-    let answer = client.send(0, request).await?;
+    let answer = client.send(0, request, None).await?;
     Ok(read(answer).await)
 }
 
@@ -95,7 +95,7 @@ async fn read(answer: Answer) -> (u16, Bytes, bool) {
 }
 
 async fn refused(client: &Client, request: Request<Body>) -> (Reason, Option<Request<Body>>) {
-    match client.send(0, request).await {
+    match client.send(0, request, None).await {
         Ok(answer) => panic!("{:?}", answer.response),
         Err(error) => match error.retry {
             Retry::Never => (error.reason, None),

@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::error::Reason;
 use crate::wire::body::Body;
 use crate::wire::config::HeadLimits;
+use crate::wire::interim::Interim;
 
 /// How long a connection has, from its acceptance, to get its first request through although a drain has begun.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
@@ -42,6 +43,8 @@ pub struct Call {
     pub verdict: Result<(), Reason>,
     /// There when the request asked for an upgrade that can be granted: answer 101 and await it.
     pub upgrade: Option<OnUpgrade>,
+    /// There where the client can be sent answers before the answer.
+    pub interim: Option<Interim>,
 }
 
 /// How connections are served.

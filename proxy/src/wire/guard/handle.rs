@@ -1,11 +1,12 @@
 //! What a guard and the exchanges on its connection tell each other.
 //! It touches no byte.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::error::Reason;
@@ -36,7 +37,14 @@ struct Shared {
     mid_head: Cell<bool>,
     held: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Whether hyper has begun to write something that it has not flushed.
+    writing: Cell<bool>,
+    /// Heads of interim answers that are to be written as soon as hyper is between two messages.
+    interim: RefCell<BytesMut>,
 }
+
+/// How many bytes of interim answers may wait for a client that reads slowly; they are hints, and more are dropped.
+const MAX_INTERIM: usize = 64 * 1024;
 
 // === impl Handle ===
 
@@ -50,6 +58,8 @@ impl Handle {
             mid_head: Cell::new(false),
             held: Cell::new(false),
             waker: RefCell::default(),
+            writing: Cell::new(false),
+            interim: RefCell::default(),
         }))
     }
 
@@ -72,6 +82,23 @@ impl Handle {
         let waker = self.0.waker.take();
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+
+    /// Has the head of an interim answer written. To be called while hyper asks for the answer to the request that it
+    /// belongs to: hyper flushes after that, and so wakes the guard.
+    pub(in crate::wire) fn push_interim(&self, head: &[u8]) {
+        let mut interim = self.0.interim.borrow_mut();
+        if interim.len() + head.len() <= MAX_INTERIM {
+            interim.extend_from_slice(head);
+        }
+    }
+
+    /// hyper is about to get the answer. What waits goes out before it, unless the end of the answer before is still on its
+    /// way: where that stops and this one begins cannot be seen, so the hints are dropped.
+    pub(in crate::wire) fn begin_answer(&self) {
+        if self.0.writing.get() {
+            self.0.interim.borrow_mut().clear();
         }
     }
 
@@ -113,5 +140,21 @@ impl Handle {
             self.0.waker.replace(Some(cx.waker().clone()));
         }
         self.0.held.get()
+    }
+
+    /// Notes whether hyper is within a message, and says what it was before.
+    pub(super) fn set_writing(&self, writing: bool) -> bool {
+        self.0.writing.replace(writing)
+    }
+
+    /// Whether there is a request that was handed to hyper and not asked for.
+    pub(super) fn is_next_waiting(&self) -> bool {
+        !self.0.verdicts.borrow().is_empty()
+    }
+
+    /// Lends the interim answers that may be written now, if there are any.
+    pub(super) fn interim(&self) -> Option<RefMut<'_, BytesMut>> {
+        let interim = self.0.interim.borrow_mut();
+        (!interim.is_empty() && !self.0.writing.get()).then_some(interim)
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout};
 use crate::error::Reason;
 use crate::wire::body::{Body, BodyError};
 use crate::wire::guard::{Guard, Handle};
+use crate::wire::interim::Interim;
 use crate::wire::reply::Problem;
 use crate::wire::server::{Call, Io, OnUpgrade, ServeError, Service, Settings, Upgraded};
 
@@ -134,8 +135,10 @@ async fn answer<S: Service>(
     } else {
         (None, None)
     };
-    let request = request.map(|incoming| Body::guarded(incoming, handle));
-    let mut response = service.call(Call { request, verdict: verdict.map(drop), upgrade }).await;
+    let interim = (verdict.is_ok() && request.version() == Version::HTTP_11).then(|| Interim::new(handle.clone()));
+    let request = request.map(|incoming| Body::guarded(incoming, handle.clone()));
+    let mut response = service.call(Call { request, verdict: verdict.map(drop), upgrade, interim }).await;
+    handle.begin_answer();
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if sender.is_some() {
             token.releases = false;

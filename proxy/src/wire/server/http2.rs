@@ -123,7 +123,7 @@ async fn answer<S: Service>(
     let verdict = h2_check::check(&parts, settings.head.max_headers);
     let body = Body::client(incoming).idle_timeout(settings.idle_timeout, Reason::BodyTimeout);
     let request = Request::from_parts(parts, body);
-    let mut response = service.call(Call { request, verdict, upgrade: None }).await;
+    let mut response = service.call(Call { request, verdict, upgrade: None, interim: None }).await;
     // Replies of our own may carry `connection: close`, which has no place here.
     response.headers_mut().remove(CONNECTION);
     Ok(response.map(|body| Answer { body, token }))

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
@@ -38,6 +38,9 @@ impl Echo {
             if let Err(reason) = call.verdict {
                 return Problem::new(reason, &parts.method).response();
             }
+            if let (Some(interim), "/hint") = (&call.interim, parts.uri.path()) {
+                interim.pass(StatusCode::from_u16(103).unwrap(), Version::HTTP_11, HeaderMap::new());
+            }
             if let (Some(upgrade), "/upgrade") = (call.upgrade, parts.uri.path()) {
                 drop(tokio::task::spawn_local(async move {
                     let Some(mut upgraded) = upgrade.upgraded().await else { return };
@@ -51,6 +54,18 @@ impl Echo {
             }
             match parts.uri.path() {
                 "/slow" => gate.notified().await,
+                // An answer that is there before the request's body is.
+                path @ ("/early/head" | "/early/body") => {
+                    drop(tokio::task::spawn_local(body.collect()));
+                    let large = "x".repeat(5000);
+                    if path == "/early/body" {
+                        return Response::new(Body::full(large));
+                    }
+                    let mut response = Response::new(Body::empty());
+                    response.headers_mut().insert("large", large.parse().unwrap());
+                    return response;
+                }
+                "/large" => return Response::new(Body::full(vec![b'x'; 40 * 1024])),
                 "/ignore" => return Response::new(Body::full("ignored")),
                 "/early" => {
                     drop(tokio::task::spawn_local(async move {
@@ -435,7 +450,7 @@ fn http2_is_served_with_prior_knowledge_and_by_alpn() {
         run(async {
             let (mut sender, _ended, _drain) = http2(protocol, settings()).await;
             let response = sender.send_request(request("http://x/a", &[])).await.unwrap();
-            assert_eq!(response.version(), http::Version::HTTP_2);
+            assert_eq!(response.version(), Version::HTTP_2);
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "POST http://x/a abc");
         });
     }
@@ -530,5 +545,93 @@ fn loopback_works_like_a_pipe() {
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.contains("GET /1") && answer.contains("GET /2"), "{answer}");
+    });
+}
+
+#[test]
+fn hints_go_between_two_answers_or_nowhere() {
+    run(async {
+        let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let asked = [ask("/hint"), ask("/large"), ask("/hint"), ask("/hint"), ask("/large"), ask("/hint")].concat();
+        let asked = format!("{asked}GET /end HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let large = "x".repeat(40 * 1024);
+        let expected = ["GET /hint ", &large, "GET /hint ", "GET /hint ", &large, "GET /hint ", "GET /end "];
+        for room in [1, 300, 4096, 20_000, 40 * 1024, 41 * 1024, 200_000] {
+            let (mut client, server) = tokio::io::duplex(room);
+            let (_drain, draining) = watch::channel(false);
+            let service = Rc::new(Echo::default());
+            drop(tokio::task::spawn_local(async move {
+                let _ = serve(server, Protocol::Http1, Instant::now(), service, settings(), draining).await;
+            }));
+            let (mut reader, mut writer) = tokio::io::split(&mut client);
+            let mut answers = Vec::new();
+            let (sent, read) = tokio::join!(writer.write_all(asked.as_bytes()), reader.read_to_end(&mut answers));
+            sent.and(read.map(drop)).unwrap();
+            let answers = String::from_utf8(answers).unwrap();
+            let (mut rest, mut bodies, mut hints, mut hinted) = (answers.as_str(), Vec::new(), 0, false);
+            while let Some((head, after)) = rest.split_once("\r\n\r\n") {
+                rest = after;
+                if head == "HTTP/1.1 103 Early Hints\r\nvia: 1.1 tidegate" {
+                    (hints, hinted) = (hints + 1, true);
+                    continue;
+                }
+                assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{room}: {head}");
+                let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+                let (body, after) = after.split_at(length);
+                assert!(!std::mem::take(&mut hinted) || body == "GET /hint ", "{room}: a hint of another request");
+                bodies.push(body);
+                rest = after;
+            }
+            assert!(bodies == expected, "{room}: {:?}", bodies.iter().map(|body| body.len()).collect::<Vec<_>>());
+            assert_eq!(hints, 4, "{room}");
+        }
+    });
+}
+
+/// All that is answered to an early answer's request and one behind it, by the request's body.
+async fn answers_behind_an_early_one(early: &str, next: &str) -> String {
+    let (mut client, server) = tokio::io::duplex(300);
+    let (_drain, draining) = watch::channel(false);
+    let service = Rc::new(Echo::default());
+    drop(tokio::task::spawn_local(async move {
+        let _ = serve(server, Protocol::Http1, Instant::now(), service, settings(), draining).await;
+    }));
+    client
+        .write_all(format!("POST {early} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut answers = vec![client.read_u8().await.unwrap()];
+    // The early answer is far from out when the body's end lets hyper read the next request.
+    let next = format!("bodyGET {next} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    client.write_all(next.as_bytes()).await.unwrap();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    client.read_to_end(&mut answers).await.unwrap();
+    assert!(begun.elapsed() < settings().idle_timeout / 2, "the next request waited for a timer");
+    let answers = String::from_utf8(answers).unwrap();
+    let (before, rest) = answers.split_at(answers.rfind('x').unwrap() + 1);
+    assert!(before.starts_with("HTTP/1.1 200 OK\r\n") && before.contains(&"x".repeat(5000)), "{before}");
+    rest.to_owned()
+}
+
+#[test]
+fn a_request_behind_an_early_answer_is_served_at_once() {
+    run(async {
+        let rest = answers_behind_an_early_one("/early/body", "/second").await;
+        assert!(rest.starts_with("HTTP/1.1 200 OK\r\n") && rest.ends_with("\r\n\r\nGET /second "), "{rest}");
+        let rest = answers_behind_an_early_one("/early/body", "/hint").await;
+        assert!(rest.starts_with("HTTP/1.1 103 Early Hints\r\n") && rest.ends_with("\r\n\r\nGET /hint "), "{rest}");
+    });
+}
+
+#[test]
+fn a_hint_that_would_come_within_another_answer_is_dropped() {
+    run(async {
+        // Here the next request is served while the head before is on its way.
+        let rest = answers_behind_an_early_one("/early/head", "/hint").await;
+        let next = rest.split_once("HTTP/1.1").unwrap().1;
+        assert!(next.starts_with(" 200 OK\r\n") && next.ends_with("\r\n\r\nGET /hint "), "{rest}");
     });
 }
