@@ -1,6 +1,7 @@
 //! The control thread: starts workers, hands them versions of the configuration, answers signals, and ends it all in order.
 //! It never sees a request.
 
+mod descriptors;
 mod limits;
 mod sockets;
 mod signals;
@@ -26,7 +27,6 @@ use crate::config::{Diagnostics, Loaded};
 use crate::listen;
 use crate::snapshot::{Foundation, FoundationError, Snapshot};
 use crate::telemetry::Telemetry;
-use crate::telemetry::metrics::process::open_files_limit;
 use crate::worker;
 use signals::Signals;
 use sockets::Sockets;
@@ -37,7 +37,7 @@ pub struct Start {
     pub loaded: Loaded,
     /// The file to read again on a reload; `None` for a configuration that is not in a file and never changes.
     pub path: Option<PathBuf>,
-    /// Whether signals are answered: SIGHUP, SIGTERM, SIGINT, SIGQUIT.
+    /// Whether signals are answered: SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT.
     pub signals: bool,
     /// Is told once when every worker accepts.
     pub ready: Box<dyn FnOnce(&Ready)>,
@@ -124,6 +124,10 @@ async fn control(start: Start) -> Result<(), Error> {
             () = &mut stop => break,
             request = signals::next(&mut signals) => match request {
                 signals::Request::Stop => break,
+                signals::Request::Reopen => {
+                    supervisor.telemetry.reopen();
+                    tracing::info!("log files are opened anew");
+                }
                 signals::Request::Reload => {
                     supervisor.telemetry.reopen();
                     // The outcome is in the log and the metrics. A stop does not wait for it: a plugin may take long to compile.
@@ -183,7 +187,7 @@ impl Supervisor {
         let snapshot = version::build(loaded, None, &foundation).await.map_err(Error::Configuration)?;
         let telemetry = Telemetry::start(&snapshot.config.telemetry, foundation.registry.clone())?;
         let count = snapshot.config.workers.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let mut sockets = Sockets::new(open_files_limit());
+        let mut sockets = Sockets::new(descriptors::raise());
         let opened = sockets.open(&snapshot.config, count)?;
         sockets.warn_of_shortage(&snapshot.config);
         let admin = snapshot.config.admin.address.map(admin::Port::bind).transpose()?;

@@ -113,6 +113,28 @@ async fn to_a_file_that_can_be_rotated() {
     assert!(proxy.output_lines().is_empty());
 }
 
+#[tokio::test]
+async fn a_user_signal_opens_the_file_anew_and_does_nothing_else() {
+    let origin = origin().start();
+    let mut proxy = proxy().origin(&origin).config("telemetry: { access_log: { output: logs.jsonl } }").start();
+    let path = proxy.folder().join("logs.jsonl");
+    let lines = |path: &std::path::Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+    get(proxy.address(), "/").await;
+    tidegate_tests::eventually("a line in the file", || lines(&path) == 1);
+    for moved in ["logs.jsonl.1", "logs.jsonl.2"] {
+        let moved = proxy.folder().join(moved);
+        std::fs::rename(&path, &moved).unwrap();
+        proxy.signal("USR1");
+        // At once: whoever moves logs away may look for the new file.
+        tidegate_tests::eventually("the file is opened anew", || path.exists());
+        get(proxy.address(), "/").await;
+        tidegate_tests::eventually("a line in the new file", || lines(&path) == 1);
+        assert_eq!(lines(&moved), 1);
+    }
+    assert!(!proxy.diagnostics().iter().any(|line| line["message"] == "configuration reloaded"));
+    assert_eq!(proxy.stop().code(), Some(0));
+}
+
 #[test]
 fn a_line_cannot_be_forged() {
     let origin = origin().start();

@@ -65,6 +65,24 @@ async fn too_few_file_descriptors() {
     });
 }
 
+#[test]
+fn a_low_soft_limit_of_file_descriptors_is_raised() {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let hard: f64 = limit.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let origin = origin().start();
+    let proxy = proxy().origin(&origin).soft_descriptors(120).start();
+    assert_eq!(proxy.scrape().value("process_max_fds", &[]), hard);
+    let said = proxy.diagnostics().into_iter().find(|line| line["message"] == "raised the limit of file descriptors");
+    let said = said.unwrap();
+    assert_eq!((said["from"].as_f64(), said["to"].as_f64()), (Some(120.0), Some(hard)));
+    // More clients than the soft limit had room for.
+    let mut held: Vec<_> = (0..150).map(|_| raw(proxy.address())).collect();
+    for client in &mut held {
+        assert_eq!(client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").response().status(), 200);
+    }
+}
+
 /// Starts a proxy before an origin that says `bytes` to every request, and asks it once.
 fn answered_with(bytes: &'static [u8]) -> (Proxy, Option<tidegate_tests::RawMessage>) {
     let origin = raw_origin(move |_, connection| {

@@ -14,7 +14,7 @@ use crate::{Metrics, Origin, Scratch, eventually, eventually_some};
 
 /// A proxy to be started.
 pub fn proxy() -> ProxyBuilder {
-    ProxyBuilder { config: String::new(), environment: Vec::new(), descriptors: None, folder: Scratch::new() }
+    ProxyBuilder { config: String::new(), environment: Vec::new(), descriptors: String::new(), folder: Scratch::new() }
 }
 
 /// How a proxy will be.
@@ -22,7 +22,8 @@ pub fn proxy() -> ProxyBuilder {
 pub struct ProxyBuilder {
     config: String,
     environment: Vec<(String, String)>,
-    descriptors: Option<u32>,
+    /// What the shell says first.
+    descriptors: String,
     folder: Scratch,
 }
 
@@ -69,7 +70,13 @@ impl ProxyBuilder {
 
     /// How many file descriptors it may have, where not as many as the test itself.
     pub fn descriptors(mut self, count: u32) -> Self {
-        self.descriptors = Some(count);
+        self.descriptors = format!("ulimit -n {count}; ");
+        self
+    }
+
+    /// How many it has at first, where it may have as many as the test itself.
+    pub fn soft_descriptors(mut self, count: u32) -> Self {
+        self.descriptors = format!("ulimit -Sn {count}; ");
         self
     }
 
@@ -83,11 +90,11 @@ impl ProxyBuilder {
     #[track_caller]
     pub fn start(self) -> Proxy {
         let path = self.folder.write("tidegate.yaml", complete(&self.config));
-        let mut command = match self.descriptors {
-            None => Command::new(crate::tidegate()),
-            Some(count) => {
+        let mut command = match &*self.descriptors {
+            "" => Command::new(crate::tidegate()),
+            limit => {
                 let mut shell = Command::new("sh");
-                shell.arg("-c").arg(format!("ulimit -n {count}; exec \"$0\" \"$@\"")).arg(crate::tidegate());
+                shell.arg("-c").arg(format!("{limit}exec \"$0\" \"$@\"")).arg(crate::tidegate());
                 shell
             }
         };

@@ -10,6 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) enum Request {
     /// SIGHUP: read the configuration again, reopen log files.
     Reload,
+    /// SIGUSR1: reopen log files and nothing else, as other servers do.
+    Reopen,
     /// SIGTERM, SIGINT or SIGQUIT: drain and end.
     Stop,
 }
@@ -18,6 +20,7 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) struct Signals {
     hangup: Signal,
+    user1: Signal,
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
@@ -30,6 +33,7 @@ impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
@@ -40,6 +44,7 @@ impl Signals {
     async fn next(&mut self) -> Request {
         tokio::select! {
             _ = self.hangup.recv() => Request::Reload,
+            _ = self.user1.recv() => Request::Reopen,
             _ = self.terminate.recv() => Request::Stop,
             _ = self.interrupt.recv() => Request::Stop,
             _ = self.quit.recv() => Request::Stop,

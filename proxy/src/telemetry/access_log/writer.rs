@@ -222,7 +222,8 @@ impl Thread {
             self.output = output;
         }
         if orders.reopen.swap(false, Ordering::Relaxed) || moved {
-            self.file = None;
+            // Not with the next line: whoever moved it away may wait for the new one. What is wrong is said when there is a line.
+            self.file = self.output.open().ok();
         }
     }
 
