@@ -200,7 +200,8 @@ impl Supervisor {
             admin: admin.as_ref().map(admin::Port::address),
             workers: count,
         };
-        let (status, triggers) = Status::new(Arc::clone(&snapshot), count, path.clone(), ready.listeners.clone());
+        let (status, triggers) =
+            Status::new(Arc::clone(&snapshot), count, path.clone(), ready.listeners.clone(), telemetry.health());
         let mut supervisor = Self {
             path,
             foundation,
@@ -254,7 +255,8 @@ impl Supervisor {
             }
         }
         let listeners = self.sockets.addresses(&self.current.config);
-        self.status.reloaded(Arc::clone(&self.current), listeners, result.as_ref().err());
+        let health = self.telemetry.health();
+        self.status.reloaded(Arc::clone(&self.current), listeners, health, result.as_ref().err());
         result
     }
 

@@ -7,6 +7,7 @@ pub mod record;
 pub mod scope;
 pub mod access_log;
 mod outputs;
+mod outage;
 mod spans;
 mod otlp;
 pub mod correlation;
@@ -23,6 +24,7 @@ use access_log::{AccessLog, Counts, LogBuffer, Output, Writer};
 use metrics::catalogue::Catalogue;
 use metrics::{Conflict, Registry};
 use otlp::{Exporter, Retired};
+use outage::Watch;
 use outputs::{Current, Outputs};
 use sampling::Sampler;
 use scope::WorkerScope;
@@ -38,6 +40,15 @@ pub struct Telemetry {
     /// Of earlier versions, until they have sent what they had.
     retired: Vec<Retired>,
     current: Current,
+}
+
+/// How the outputs of one version of the configuration fare. To ask never waits for one.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// `None` where there is no access log.
+    log: Option<Watch>,
+    /// `None` where there is no collector: of spans and of metrics.
+    collector: Option<[Watch; 2]>,
 }
 
 /// Why telemetry cannot start, or cannot change.
@@ -111,6 +122,14 @@ impl Telemetry {
         self.writer.reopen();
     }
 
+    /// How what is configured now fares, from now on too.
+    pub fn health(&self) -> Health {
+        Health {
+            log: self.current.get().log.is_some().then(|| self.writer.watch()),
+            collector: self.exporter.as_ref().map(Exporter::watches),
+        }
+    }
+
     /// Sends and writes what is left, within [`SHUTDOWN`]. Blocks; call it when the workers have ended. What does not get out
     /// in time is counted as dropped.
     pub fn shutdown(self) {
@@ -122,6 +141,30 @@ impl Telemetry {
         for exporter in exporter.into_iter().chain(self.retired) {
             exporter.join(deadline);
         }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// Whether the access log is written, or what is wrong; `None` where there is none.
+    pub fn access_log(&self) -> Option<Result<(), String>> {
+        self.log.as_ref().map(|watch| match watch.outage() {
+            None => Ok(()),
+            Some(outage) => Err(format!("not written {outage}; {} lines dropped since", outage.lost)),
+        })
+    }
+
+    /// Whether spans and metrics reach the collector, or what is wrong; `None` where there is none.
+    pub fn collector(&self) -> Option<Result<(), String>> {
+        self.collector.as_ref().map(|[spans, metrics]| {
+            let spans = spans
+                .outage()
+                .map(|outage| format!("spans do not arrive {outage}; {} spans dropped since", outage.lost));
+            let metrics = metrics.outage().map(|outage| format!("metrics do not arrive {outage}"));
+            let wrong: Vec<String> = spans.into_iter().chain(metrics).collect();
+            if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The admin port: health, readiness, what it shows, and that nobody can get at more.
 //! Reloading is in `reload`, the scrape in `metrics`.
 
-use tidegate_tests::{eventually, nowhere, origin, proxy, raw};
+use tidegate_tests::{CollectorMode, Proxy, collector, eventually, get, nowhere, origin, proxy, raw};
 
 #[test]
 fn health_in_three_words() {
@@ -31,6 +31,87 @@ fn what_is_wrong_shows_in_the_health() {
     assert!(health["checks"].to_string().contains("bad"), "{health:#}");
     // It still takes traffic.
     assert_eq!(proxy.ask_admin("GET", "/readyz", "").status(), 200);
+}
+
+/// The state of one check and what is said of it, with the state of all.
+fn check(proxy: &Proxy, name: &str) -> (String, String, String) {
+    let answer = proxy.ask_admin("GET", "/health", "");
+    assert_eq!(answer.status(), 200, "traffic flows");
+    let health = answer.json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let check = &health["checks"][name];
+    (text(&health["status"]), text(&check["status"]), text(&check["message"]))
+}
+
+fn fine() -> (String, String, String) {
+    ("healthy".into(), "healthy".into(), String::new())
+}
+
+#[tokio::test]
+async fn a_collector_that_takes_nothing_shows_in_the_health_until_it_does() {
+    let (origin, collector) = (origin().start(), collector());
+    let telemetry = format!(
+        "telemetry: {{ otlp: {{ endpoint: \"{}\" }}, metrics: {{ interval: 100ms }}, traces: {{ interval: 50ms }} }}",
+        collector.endpoint()
+    );
+    let proxy = proxy().origin(&origin).config(telemetry).start();
+    get(proxy.address(), "/").await;
+    eventually("the spans", || !collector.spans().is_empty());
+    assert_eq!(check(&proxy, "collector"), fine());
+    collector.set_mode(CollectorMode::Fails);
+    get(proxy.address(), "/").await;
+    eventually("both are told of", || {
+        let (whole, state, message) = check(&proxy, "collector");
+        let both =
+            message.contains("spans do not arrive since 20") && message.contains("metrics do not arrive since 20");
+        both && message.contains("2 spans dropped since") && (&*whole, &*state) == ("degraded", "warning")
+    });
+    // One that is told of still gets what there is, and all is well again.
+    collector.set_mode(CollectorMode::Takes);
+    get(proxy.address(), "/").await;
+    eventually("it is well again", || check(&proxy, "collector") == fine());
+}
+
+#[tokio::test]
+async fn a_dead_collector_shows_in_the_health() {
+    let origin = origin().start();
+    let telemetry = format!(
+        "telemetry: {{ otlp: {{ endpoint: \"http://{}\" }}, metrics: {{ otlp: false }}, traces: {{ interval: 50ms }} }}",
+        nowhere()
+    );
+    let proxy = proxy().origin(&origin).config(telemetry).start();
+    // Nothing was sent yet, and nobody looks whether it could be.
+    assert_eq!(check(&proxy, "collector"), fine());
+    get(proxy.address(), "/").await;
+    eventually("it is told of", || check(&proxy, "collector").2.ends_with("unreachable; 2 spans dropped since"));
+    // A version without a collector has nothing to say of one.
+    proxy.write_config(format!(
+        "routes: [{{ upstream: app }}]\nupstreams: {{ app: {{ endpoints: [\"{}\"] }} }}",
+        origin.address()
+    ));
+    assert_eq!(proxy.ask_admin("POST", "/-/reload", "").status(), 200);
+    assert_eq!(check(&proxy, "collector").0, "healthy");
+}
+
+#[tokio::test]
+async fn an_access_log_that_cannot_be_written_shows_in_the_health_until_it_can() {
+    let origin = origin().start();
+    let app =
+        format!("routes: [{{ upstream: app }}]\nupstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address());
+    let proxy = proxy().config(&app).config("telemetry: { access_log: { output: /dev/full } }").start();
+    assert_eq!(check(&proxy, "access_log"), fine());
+    get(proxy.address(), "/").await;
+    eventually("it is told of", || {
+        let (whole, state, message) = check(&proxy, "access_log");
+        message.starts_with("not written since 20")
+            && message.ends_with("No space left on device (os error 28); 0 lines dropped since")
+            && (&*whole, &*state) == ("degraded", "warning")
+    });
+    // What waited is written where it can be, and with that all is well.
+    let answer = proxy.reload(format!("{app}\ntelemetry: {{ access_log: {{ output: access.log }} }}"));
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    eventually("it is well again", || check(&proxy, "access_log") == fine());
+    assert_eq!(std::fs::read_to_string(proxy.folder().join("access.log")).unwrap().lines().count(), 1);
 }
 
 #[test]
@@ -100,6 +181,6 @@ async fn without_an_admin_port_traffic_passes_and_a_listener_can_be_scraped() {
         .origin(&origin)
         .config("telemetry: { metrics: { scrape: [{ listener: web, path: /metrics }] } }")
         .start();
-    assert_eq!(tidegate_tests::get(proxy.address(), "/x").await.json()["path"], "/x");
-    assert!(tidegate_tests::get(proxy.address(), "/metrics").await.text().contains("tidegate_build_info"));
+    assert_eq!(get(proxy.address(), "/x").await.json()["path"], "/x");
+    assert!(get(proxy.address(), "/metrics").await.text().contains("tidegate_build_info"));
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::{self, Check, Control, Reloading};
 use crate::config::Diagnostics;
 use crate::snapshot::{Plugin, Snapshot};
+use crate::telemetry::Health;
 use crate::telemetry::metrics::ScrapeError;
 use crate::upstream::breaker::State;
 
@@ -36,6 +37,8 @@ pub(super) struct Status {
     /// Where each listener of the current version listens.
     listeners: RefCell<Listeners>,
     current: RefCell<Arc<Snapshot>>,
+    /// How the outputs of the current version fare.
+    telemetry: RefCell<Health>,
     /// What was wrong with the last configuration that was refused, until one is accepted.
     refused: RefCell<Option<Diagnostics>>,
     triggers: mpsc::Sender<Trigger>,
@@ -49,6 +52,7 @@ impl Status {
         workers: usize,
         path: Option<PathBuf>,
         listeners: Listeners,
+        telemetry: Health,
     ) -> (Rc<Self>, Triggers) {
         // One reload at a time; who asks during one waits for the next.
         let (triggers, receiver) = mpsc::channel(16);
@@ -59,6 +63,7 @@ impl Status {
             path,
             listeners: RefCell::new(listeners),
             current: RefCell::new(current),
+            telemetry: RefCell::new(telemetry),
             refused: RefCell::default(),
             triggers,
         };
@@ -70,7 +75,14 @@ impl Status {
     }
 
     /// There was a reload: this is current now, with these listeners.
-    pub(super) fn reloaded(&self, current: Arc<Snapshot>, listeners: Listeners, refused: Option<&Diagnostics>) {
+    pub(super) fn reloaded(
+        &self,
+        current: Arc<Snapshot>,
+        listeners: Listeners,
+        telemetry: Health,
+        refused: Option<&Diagnostics>,
+    ) {
+        self.telemetry.replace(telemetry);
         self.current.replace(current);
         self.listeners.replace(listeners);
         self.refused.replace(refused.cloned());
@@ -118,7 +130,15 @@ impl Control for Status {
             open => Check::warning(format!("breaker open: {}", open.join(", "))),
         };
         let workers = if self.ready.get() { Check::healthy() } else { Check::unhealthy("draining") };
-        vec![("workers", workers), ("config", config), ("plugins", plugins), ("upstreams", upstreams)]
+        let mut checks = vec![("workers", workers), ("config", config), ("plugins", plugins), ("upstreams", upstreams)];
+        let telemetry = self.telemetry.borrow();
+        let outputs = [("access_log", telemetry.access_log()), ("collector", telemetry.collector())];
+        checks.extend(
+            outputs
+                .into_iter()
+                .filter_map(|(name, works)| Some((name, works?.map_or_else(Check::warning, |()| Check::healthy())))),
+        );
+        checks
     }
 
     fn describe(&self) -> Value {

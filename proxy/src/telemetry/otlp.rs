@@ -20,6 +20,7 @@ use crate::telemetry::Error;
 use crate::telemetry::config::{self, Otlp};
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Counter, Family, Registry};
+use crate::telemetry::outage::Watch;
 use crate::telemetry::spans::SpanQueue;
 
 use transport::Transport;
@@ -42,6 +43,8 @@ pub(super) struct Settings {
 pub(super) struct Exporter {
     settings: Settings,
     queue: Arc<SpanQueue>,
+    /// Of spans and of metrics.
+    watches: [Watch; 2],
     orders: watch::Sender<Order>,
     finished: mpsc::Receiver<()>,
     thread: thread::JoinHandle<()>,
@@ -110,6 +113,9 @@ impl Exporter {
         let waiting = Arc::<AtomicUsize>::default();
         let span_counts = Counts::new(registry, &catalogue.runtime.telemetry_spans);
         let queue_full = registry.shared().counter(&catalogue.runtime.telemetry_spans, &["dropped", "queue_full"]);
+        let spans = Watch::new(span_counts.lost().into_iter().chain([queue_full.clone()]).collect());
+        let pushes = Watch::new(Vec::new());
+        let watches = [spans.clone(), pushes.clone()];
         let queue = SpanQueue::new(
             sender,
             Arc::clone(&waiting),
@@ -120,9 +126,9 @@ impl Exporter {
         let (orders, heard) = watch::channel(Order::Run);
         let (done, finished) = mpsc::sync_channel(1);
         let (ready, started) = mpsc::sync_channel(1);
-        let traces = traces::Traces::new(trails, waiting, span_counts, heard.clone(), &settings);
+        let traces = traces::Traces::new(trails, waiting, (span_counts, spans), heard.clone(), &settings);
         let metric_counts = Counts::new(registry, &catalogue.runtime.telemetry_metric_exports);
-        let metrics = metrics::Metrics::new(registry.clone(), metric_counts, heard, &settings);
+        let metrics = metrics::Metrics::new(registry.clone(), (metric_counts, pushes), heard, &settings);
         let its = settings.clone();
         let thread = thread::Builder::new()
             .name("otlp".to_owned())
@@ -133,7 +139,7 @@ impl Exporter {
             })
             .map_err(Error::Thread)?;
         match started.recv() {
-            Ok(Ok(())) => Ok(Self { settings, queue: Arc::new(queue), orders, finished, thread }),
+            Ok(Ok(())) => Ok(Self { settings, queue: Arc::new(queue), watches, orders, finished, thread }),
             Ok(Err(error)) => Err(error),
             Err(mpsc::RecvError) => Err(Error::Thread(std::io::Error::other("the exporter ended at once"))),
         }
@@ -147,6 +153,11 @@ impl Exporter {
         &self.queue
     }
 
+    /// Whether spans, and metrics, get out.
+    pub(super) fn watches(&self) -> [Watch; 2] {
+        self.watches.clone()
+    }
+
     /// Ends it with the last exchange that has its queue; metrics are not pushed any more.
     pub(super) fn retire(self) -> Retired {
         self.order(Order::Retire)
@@ -158,7 +169,7 @@ impl Exporter {
     }
 
     fn order(self, order: Order) -> Retired {
-        let Self { settings: _, queue: _, orders, finished, thread } = self;
+        let Self { settings: _, queue: _, watches: _, orders, finished, thread } = self;
         orders.send_replace(order);
         Retired { orders, finished, thread }
     }
@@ -276,6 +287,11 @@ impl Counts {
             unreachable: dropped(Failure::Unreachable),
             shutdown: dropped(Failure::Shutdown),
         }
+    }
+
+    /// What a collector can be the cause of.
+    fn lost(&self) -> [Counter; 3] {
+        [self.timeout.clone(), self.rejected.clone(), self.unreachable.clone()]
     }
 
     fn count(&self, result: Result<(), Failure>, amount: u64) {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::telemetry::config::LogOutput;
 use crate::telemetry::metrics::Counter;
+use crate::telemetry::outage::Watch;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(in crate::telemetry) struct Counts {
 pub(in crate::telemetry) struct Writer {
     sender: Sender,
     finished: Receiver<()>,
+    watch: Watch,
 }
 
 /// Hands lines to the writer.
@@ -75,7 +77,7 @@ struct Thread {
     /// What could not be written yet; at its start the rest of a line that was begun.
     pending: Vec<u8>,
     counts: Option<Counts>,
-    complained: bool,
+    watch: Watch,
 }
 
 /// Batches of about 16 KiB: 4 MiB wait at most.
@@ -97,20 +99,27 @@ impl Writer {
         let (done, finished) = mpsc::sync_channel(1);
         let orders = Arc::<Orders>::default();
         let sender = Sender { queue, orders: Arc::clone(&orders), counts: counts.clone() };
-        let mut writer = Thread { output, file: None, pending: Vec::new(), counts, complained: false };
+        let lost = counts.iter().flat_map(|counts| [counts.queue_full.clone(), counts.write_failed.clone()]);
+        let watch = Watch::new(lost.collect());
+        let mut writer = Thread { output, file: None, pending: Vec::new(), counts, watch: watch.clone() };
         thread::Builder::new().name(name.to_owned()).spawn(move || {
             writer.run(&messages, &orders);
             // Nobody waits for it where there was no shutdown.
             let _ = done.send(());
         })?;
-        Ok(Self { sender, finished })
+        Ok(Self { sender, finished, watch })
     }
 
     pub(in crate::telemetry) fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
-    /// Opens the file anew with the next batch, after it was moved away.
+    /// Whether lines get out.
+    pub(in crate::telemetry) fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
+    /// Opens the file anew, after it was moved away.
     pub(in crate::telemetry) fn reopen(&self) {
         self.sender.orders.reopen.store(true, Ordering::Relaxed);
         self.look();
@@ -240,24 +249,23 @@ impl Thread {
 
     fn write(&mut self) {
         let mut written = 0;
+        self.watch.begin();
         let result = self.attempt(&mut written);
         let exported = line_feeds(self.pending.get(..written).unwrap_or_default());
         self.count(|counts| &counts.exported, exported);
         self.pending.drain(..written);
         match result {
             Ok(()) => {
-                if self.complained && self.counts.is_some() {
+                if self.watch.succeed() && self.counts.is_some() {
                     tracing::info!(output = ?self.output, "access log is written again");
                 }
-                self.complained = false;
             }
             Err(error) => {
                 // A file may be there again when it is opened anew; standard output will not.
                 self.file = None;
-                if !self.complained && self.counts.is_some() {
+                if self.watch.fail(&error) && self.counts.is_some() {
                     tracing::error!(output = ?self.output, %error, "access log cannot be written, trying again");
                 }
-                self.complained = true;
             }
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::{self, MissedTickBehavior};
 use super::transport::MetricSender;
 use super::{Counts, Failure, Order, Settings, finish_ordered};
 use crate::telemetry::metrics::Registry;
+use crate::telemetry::outage::Watch;
 
 /// Pushes until another exporter does, or the order to finish.
 pub(super) struct Metrics {
@@ -19,13 +20,18 @@ pub(super) struct Metrics {
     interval: Option<Duration>,
     timeout: Duration,
     resource: Vec<(Arc<str>, Arc<str>)>,
-    complained: bool,
+    watch: Watch,
 }
 
 // === impl Metrics ===
 
 impl Metrics {
-    pub(super) fn new(registry: Registry, counts: Counts, orders: watch::Receiver<Order>, settings: &Settings) -> Self {
+    pub(super) fn new(
+        registry: Registry,
+        (counts, watch): (Counts, Watch),
+        orders: watch::Receiver<Order>,
+        settings: &Settings,
+    ) -> Self {
         Self {
             registry,
             counts,
@@ -33,7 +39,7 @@ impl Metrics {
             interval: settings.metrics_interval,
             timeout: settings.otlp.timeout,
             resource: settings.resource.clone(),
-            complained: false,
+            watch,
         }
     }
 
@@ -67,6 +73,7 @@ impl Metrics {
     async fn push(&mut self, sender: &MetricSender) {
         let request = self.registry.gather().otlp(&self.resource);
         let mut orders = self.orders.clone();
+        self.watch.begin();
         let given_up = async {
             let deadline = finish_ordered(&mut orders).await;
             if deadline > Instant::now() {
@@ -80,12 +87,16 @@ impl Metrics {
         };
         self.counts.count(result, 1);
         match result {
-            Ok(()) => self.complained = false,
-            Err(failure) if !self.complained => {
-                self.complained = true;
-                tracing::warn!(reason = failure.as_str(), "metrics do not reach the collector");
+            Ok(()) => {
+                if self.watch.succeed() {
+                    tracing::info!("metrics reach the collector again");
+                }
             }
-            Err(_) => {}
+            Err(failure) => {
+                if self.watch.fail(failure.as_str()) {
+                    tracing::warn!(reason = failure.as_str(), "metrics do not reach the collector");
+                }
+            }
         }
     }
 }

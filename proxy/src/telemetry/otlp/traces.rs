@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{self, MissedTickBehavior};
 
 use super::{Counts, Failure, Order, Settings, finish_ordered};
+use crate::telemetry::outage::Watch;
 use crate::telemetry::spans::Trail;
 
 /// Takes finished exchanges until nobody makes any, or the order to finish.
@@ -25,7 +26,7 @@ pub(super) struct Traces {
     timeout: Duration,
     scope: InstrumentationScope,
     batch: Vec<SpanData>,
-    complained: bool,
+    watch: Watch,
 }
 
 /// Spans in one request at most, but for those of one exchange that go together.
@@ -37,13 +38,13 @@ impl Traces {
     pub(super) fn new(
         trails: UnboundedReceiver<Vec<Trail>>,
         waiting: Arc<AtomicUsize>,
-        counts: Counts,
+        (counts, watch): (Counts, Watch),
         orders: watch::Receiver<Order>,
         settings: &Settings,
     ) -> Self {
         let scope = InstrumentationScope::builder("tidegate").with_version(env!("CARGO_PKG_VERSION")).build();
         let (interval, timeout) = (settings.interval, settings.otlp.timeout);
-        Self { trails, waiting, counts, orders, interval, timeout, scope, batch: Vec::new(), complained: false }
+        Self { trails, waiting, counts, orders, interval, timeout, scope, batch: Vec::new(), watch }
     }
 
     pub(super) async fn run(mut self, exporter: SpanExporter, done: oneshot::Sender<()>) {
@@ -85,16 +86,21 @@ impl Traces {
         }
         let batch = std::mem::take(&mut self.batch);
         let spans = batch.len();
+        self.watch.begin();
         let result = self.export(exporter, batch).await;
         self.counts.count(result, spans as u64);
         self.waiting.fetch_sub(spans, Relaxed);
         match result {
-            Ok(()) => self.complained = false,
-            Err(failure) if !self.complained => {
-                self.complained = true;
-                tracing::warn!(reason = failure.as_str(), spans, "spans do not reach the collector");
+            Ok(()) => {
+                if self.watch.succeed() {
+                    tracing::info!("spans reach the collector again");
+                }
             }
-            Err(_) => {}
+            Err(failure) => {
+                if self.watch.fail(failure.as_str()) {
+                    tracing::warn!(reason = failure.as_str(), spans, "spans do not reach the collector");
+                }
+            }
         }
     }
 
