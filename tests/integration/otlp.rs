@@ -2,7 +2,8 @@
 //! Which traces are kept is here; how ids travel is in `propagation`.
 
 use tidegate_tests::{
-    Collector, CollectorMode, Connection, Proxy, ProxyBuilder, collector, eventually, get, nowhere, origin, proxy,
+    Authority, Collector, CollectorMode, Connection, Proxy, ProxyBuilder, collector, eventually, get, nowhere, origin,
+    proxy,
 };
 
 fn telemetry(endpoint: &str, more: &str) -> String {
@@ -251,4 +252,68 @@ async fn a_queue_that_is_full_drops_and_counts() {
         proxy.scrape().value("tidegate_telemetry_spans_total", &[("outcome", "dropped"), ("reason", "queue_full")])
             > 500.0
     });
+}
+
+#[tokio::test]
+async fn metrics_over_both_protocols() {
+    for (collector, protocol) in [(collector(), "grpc"), (Collector::http(), "http")] {
+        let origin = origin().start();
+        let telemetry = format!(
+            "telemetry: {{ otlp: {{ endpoint: \"{}\", protocol: {protocol} }}, metrics: {{ interval: 100ms }} }}",
+            collector.endpoint()
+        );
+        let proxy = proxy().origin(&origin).config(telemetry).start();
+        for _ in 0..3 {
+            get(proxy.address(), "/").await;
+        }
+        let duration = |labels: &[(&str, &str)]| collector.value("http.server.request.duration", labels);
+        eventually("all are counted", || duration(&[]) == 3.0);
+        assert_eq!(duration(&[("http.request.method", "GET"), ("http.response.status_code", "200")]), 3.0);
+        let exports =
+            |outcome| proxy.scrape().value("tidegate_telemetry_metric_exports_total", &[("outcome", outcome)]);
+        eventually("a push is counted", || exports("exported") > 0.0);
+        assert_eq!(exports("dropped"), 0.0, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_gets_everything_over_both_protocols() {
+    let authority = Authority::new();
+    let identity = authority.identity(&["127.0.0.1"]);
+    for (grpc, protocol) in [(true, "grpc"), (false, "http")] {
+        let (origin, collector) = (origin().start(), Collector::tls(&identity, grpc));
+        let telemetry = format!(
+            "telemetry: {{ otlp: {{ endpoint: \"{}\", protocol: {protocol} }}, metrics: {{ interval: 100ms }}, traces: {{ interval: 50ms }} }}",
+            collector.endpoint()
+        );
+        let proxy = proxy()
+            .origin(&origin)
+            .config(telemetry)
+            .environment("SSL_CERT_FILE", authority.file().to_str().unwrap())
+            .start();
+        get(proxy.address(), "/").await;
+        eventually("spans and metrics", || {
+            collector.spans().len() == 2 && collector.value("http.server.request.duration", &[]) == 1.0
+        });
+        // The answer has to come back before it is counted.
+        eventually("they are counted", || spans(&proxy, "exported") == 2.0);
+        assert_eq!(spans(&proxy, "dropped"), 0.0, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_trusted_gets_nothing() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let identity = authority.identity(&["127.0.0.1"]);
+    for (grpc, protocol) in [(true, "grpc"), (false, "http")] {
+        let (origin, collector) = (origin().start(), Collector::tls(&identity, grpc));
+        let proxy = proxy()
+            .origin(&origin)
+            .config(telemetry(&collector.endpoint(), &format!(", protocol: {protocol}")))
+            .environment("SSL_CERT_FILE", other.file().to_str().unwrap())
+            .start();
+        get(proxy.address(), "/").await;
+        eventually("they are given up", || spans(&proxy, "dropped") == 2.0);
+        assert_eq!((collector.exports(), spans(&proxy, "exported")), (0, 0.0), "{protocol}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Everything that may take too long: connect, head, body, the whole exchange, the client itself.
 //! It asserts what happens when time is over, never how exactly.
 
-use tidegate_tests::{Authority, Connection, Proxy, get, origin, proxy, raw, raw_origin};
+use tidegate_tests::{Authority, BlackHole, Connection, Proxy, get, origin, proxy, raw, raw_origin};
 
 fn start(address: std::net::SocketAddr, timeouts: &str, route: &str) -> Proxy {
     proxy()
@@ -64,6 +64,15 @@ fn the_whole_exchange_takes_too_long_within_the_body() {
     );
     assert!(!client.to_end().ends_with(b"0\r\n\r\n"));
     counted(&proxy, "proxy", "timeout");
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_no_connection() {
+    let hole = BlackHole::new();
+    let proxy = start(hole.address(), "{ connect: 200ms, head: 20s }", "");
+    let answer = get(proxy.address(), "/").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "connect_timeout"));
+    counted(&proxy, "upstream", "connect_timeout");
 }
 
 #[tokio::test]

@@ -69,6 +69,30 @@ async fn an_idle_session_lives_and_many_live_side_by_side() {
     proxy.wait_for_log(50);
 }
 
+#[tokio::test]
+async fn a_session_in_which_nothing_is_said_ends_and_one_that_speaks_lives() {
+    let origin = origin().start();
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app }]")
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], timeouts: {{ idle: 600ms }} }} }}",
+            origin.address()
+        ))
+        .start();
+    let mut silent = websocket(proxy.address(), "/websocket", &[]).await.unwrap();
+    let mut speaking = websocket(proxy.address(), "/websocket", &[]).await.unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < std::time::Duration::from_millis(1500) {
+        speaking.send("still here").await;
+        assert_eq!(speaking.next().await.unwrap(), b"still here");
+    }
+    assert_eq!(silent.next().await, None);
+    let log = proxy.wait_for_log(1);
+    assert_eq!((log[0]["status"].as_u64(), log[0]["error"]["reason"].as_str()), (Some(101), Some("timeout")));
+    speaking.send("and now").await;
+    assert_eq!(speaking.next().await.unwrap(), b"and now");
+}
+
 #[test]
 fn a_handshake_that_is_none_is_refused() {
     let origin = origin().start();

@@ -9,6 +9,7 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 mod binary;
+mod black_hole;
 mod body;
 mod certificates;
 mod client;
@@ -25,6 +26,7 @@ mod scratch;
 mod websocket;
 
 pub use binary::{tidegate, workspace};
+pub use black_hole::BlackHole;
 pub use body::{Body, Feed};
 pub use certificates::{Authority, Identity};
 pub use client::{Answer, Connection, get, request};

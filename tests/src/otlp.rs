@@ -13,13 +13,16 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 
 pub use decode::{Point, Span};
 
-use crate::Body;
 use crate::scrape::has;
+use crate::{Body, Identity};
 
 /// How a collector treats what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +37,14 @@ pub enum CollectorMode {
 
 /// Starts a collector for gRPC.
 pub fn collector() -> Collector {
-    Collector::start(true)
+    Collector::start(true, None)
 }
 
 /// A running collector; it stops when dropped.
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
+    tls: bool,
     kept: Arc<Mutex<Kept>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -60,10 +64,15 @@ struct Kept {
 impl Collector {
     /// Starts a collector for OTLP over HTTP.
     pub fn http() -> Self {
-        Self::start(false)
+        Self::start(false, None)
     }
 
-    fn start(grpc: bool) -> Self {
+    /// Starts a collector for gRPC, or for HTTP, that speaks TLS with this identity.
+    pub fn tls(identity: &Identity, grpc: bool) -> Self {
+        Self::start(grpc, Some(identity.server(if grpc { &["h2"] } else { &["http/1.1"] })))
+    }
+
+    fn start(grpc: bool, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -71,15 +80,15 @@ impl Collector {
         let kept = Kept { mode: CollectorMode::Takes, spans: Vec::new(), points: Vec::new(), exports: 0, headers };
         let kept = Arc::new(Mutex::new(kept));
         let (stop, stopped) = oneshot::channel();
-        let shared = Arc::clone(&kept);
+        let (shared, secure) = (Arc::clone(&kept), tls.is_some());
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).unwrap();
-                tokio::select! { () = serve(listener, grpc, shared) => {}, _ = stopped => {} }
+                tokio::select! { () = serve(listener, grpc, tls, shared) => {}, _ = stopped => {} }
             });
         });
-        Self { address, kept, stop: Some(stop), thread: Some(thread.unwrap()) }
+        Self { address, tls: secure, kept, stop: Some(stop), thread: Some(thread.unwrap()) }
     }
 
     /// Where it listens.
@@ -89,7 +98,7 @@ impl Collector {
 
     /// The endpoint for a configuration.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.address)
     }
 
     /// Treats what comes from now on differently.
@@ -138,24 +147,35 @@ impl Drop for Collector {
     }
 }
 
-async fn serve(listener: TcpListener, grpc: bool, kept: Arc<Mutex<Kept>>) {
+async fn serve(listener: TcpListener, grpc: bool, tls: Option<Arc<ServerConfig>>, kept: Arc<Mutex<Kept>>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let kept = Arc::clone(&kept);
-        let service = service_fn(move |request| {
-            let kept = Arc::clone(&kept);
-            async move { Ok::<_, Infallible>(take(request, grpc, kept).await) }
-        });
+        let (kept, tls) = (Arc::clone(&kept), tls.clone());
         tokio::spawn(async move {
-            let stream = TokioIo::new(stream);
-            // A sender that goes away is no news here.
-            let _ = if grpc {
-                hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
-            } else {
-                hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
-            };
+            match tls {
+                None => connection(stream, grpc, kept).await,
+                Some(tls) => {
+                    if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
+                        connection(stream, grpc, kept).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, grpc: bool, kept: Arc<Mutex<Kept>>) {
+    let stream = TokioIo::new(stream);
+    let service = service_fn(move |request| {
+        let kept = Arc::clone(&kept);
+        async move { Ok::<_, Infallible>(take(request, grpc, kept).await) }
+    });
+    // A sender that goes away is no news here.
+    let _ = if grpc {
+        hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+    } else {
+        hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
+    };
 }
 
 async fn take(request: Request<Incoming>, grpc: bool, kept: Arc<Mutex<Kept>>) -> Response<Body> {
