@@ -114,10 +114,20 @@ pub fn check(loaded: &Loaded) -> Result<(), Diagnostics> {
 }
 
 async fn control(start: Start) -> Result<(), Error> {
-    let Start { loaded, path, signals, ready, mut stop } = start;
-    let mut signals = if signals { Some(Signals::listen().map_err(Error::Runtime)?) } else { None };
-    let (mut supervisor, mut triggers, addresses) = Supervisor::start(loaded, path).await?;
+    let Start { loaded, path, signals, ready, stop } = start;
+    let signals = if signals { Some(Signals::listen().map_err(Error::Runtime)?) } else { None };
+    let (supervisor, triggers, addresses) = Supervisor::start(loaded, path).await?;
     ready(&addresses);
+    serve(supervisor, triggers, signals, stop).await
+}
+
+/// Does what is asked for, until the end is.
+async fn serve(
+    mut supervisor: Supervisor,
+    mut triggers: status::Triggers,
+    mut signals: Option<Signals>,
+    mut stop: Pin<Box<dyn Future<Output = ()>>>,
+) -> Result<(), Error> {
     let mut failed = Ok(());
     loop {
         tokio::select! {
@@ -324,3 +334,6 @@ impl Supervisor {
         tracing::info!("stopped");
     }
 }
+
+#[cfg(test)]
+mod tests;
