@@ -105,7 +105,8 @@ pub(super) fn kinds(samples: &Samples, between: &str) -> String {
     let mut all: Vec<_> = samples.named(SCRAPED).collect();
     all.sort_by(|one, other| other.value.total_cmp(&one.value));
     let all = all.into_iter().filter_map(|sample| Some(format!("{} {}", sample.label("kind")?, sample.value)));
-    all.collect::<Vec<_>>().join(between)
+    let all = all.collect::<Vec<_>>().join(between);
+    if all.is_empty() { "…".to_owned() } else { all }
 }
 
 /// The state of the breakers: that of the first one that is not closed, with the name of its upstream.
@@ -146,6 +147,13 @@ mod tests {
     fn shows_nothing_that_has_not_arrived() {
         let text = figures(&Observed::default()).join("\n") + &latest(&Observed::default(), true).join("\n");
         assert!(!text.contains(|letter: char| letter.is_ascii_digit()), "{text}");
+    }
+
+    #[test]
+    fn what_nobody_has_counted_yet_is_nothing() {
+        let scrape = Some(Samples::parse(""));
+        let text = figures(&Observed { scrape, ..Observed::default() }).join("\n");
+        assert!(text.contains("websockets 0") && text.ends_with(&format!("{SCRAPED}   …")), "{text}");
     }
 
     #[test]

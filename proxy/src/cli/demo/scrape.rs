@@ -60,7 +60,8 @@ impl Samples {
     /// The sum over all samples of this name that have this label; over all of them without one.
     pub(super) fn sum(&self, name: &str, label: Option<(&str, &str)>) -> f64 {
         let matches = |sample: &&Sample| label.is_none_or(|(label, value)| sample.label(label) == Some(value));
-        self.named(name).filter(matches).map(|sample| sample.value).sum()
+        // `sum` of nothing is -0, and is shown so.
+        self.named(name).filter(matches).map(|sample| sample.value).fold(0.0, |sum, value| sum + value)
     }
 }
 
