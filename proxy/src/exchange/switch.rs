@@ -52,6 +52,10 @@ pub(super) async fn session(
         (None, _) => Err(Reason::ClientClosed),
         (_, Err(_)) => Err(Reason::UpstreamClosed),
         (Some(client), Ok(upstream)) => {
+            // It is no HTTP connection any more, and what belongs to one is some KiB.
+            if let Some(lease) = &mut exchange.lease {
+                lease.give_up();
+            }
             let client = Side { io: client.io, early: client.early.freeze() };
             // Inside is a plain connection, nearly always; then it is used without the layers around it.
             match upstream.downcast::<TokioIo<TcpStream>>() {

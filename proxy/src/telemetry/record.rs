@@ -16,6 +16,7 @@ use crate::telemetry::trace_context::{self, SpanId, TraceContext};
 pub use crate::telemetry::scope::{ListenerScope, RouteScope};
 
 mod begin;
+mod buffers;
 mod emit;
 
 /// Everything that is known of one exchange.
@@ -226,6 +227,7 @@ impl Record {
             self.websocket = true;
             self.switched = Some(Instant::now());
             self.with_metrics(RouteMetrics::websocket_opened);
+            self.let_go_of_buffers();
         }
     }
 

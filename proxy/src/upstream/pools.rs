@@ -319,8 +319,8 @@ impl<B> Lease<B> {
         self.slot.count();
     }
 
-    /// Closes an HTTP/1 connection instead of keeping it.
-    pub(super) fn give_up(&mut self) {
+    /// Closes an HTTP/1 connection instead of keeping it. One that was upgraded lives on elsewhere.
+    pub fn give_up(&mut self) {
         if let Carrier::Http1(_) = self.carrier {
             self.carrier = Carrier::None;
         }

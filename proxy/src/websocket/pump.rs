@@ -57,7 +57,8 @@ impl<'a> Pump<'a> {
     /// A direction whose first bytes were read with the handshake.
     pub(super) fn new(early: Bytes, count: &'a Cell<u64>) -> Self {
         count.set(early.len() as u64);
-        Self { count, rest: early, phase: Phase::Open, unflushed: false }
+        let rest = if early.is_empty() { Bytes::new() } else { early };
+        Self { count, rest, phase: Phase::Open, unflushed: false }
     }
 
     /// Moves what can be moved. Ready when the sender ended and everything reached the receiver.
@@ -132,6 +133,10 @@ impl<'a> Pump<'a> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.rest.advance(written);
+            if self.rest.is_empty() {
+                // Even empty it would hold the buffer that it is a part of.
+                self.rest = Bytes::new();
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -8,14 +8,14 @@ pub mod head;
 mod tests;
 mod write;
 
-use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use crate::error::Reason;
@@ -94,6 +94,22 @@ const PIECE: usize = 4 * 1024;
 /// How much of what follows an upgrade request is kept while the upstream makes up its mind.
 const MAX_HELD: usize = 64 * 1024;
 
+/// Reads once, at most [`PIECE`] bytes, and appends them; the number is 0 at the end of the stream.
+///
+/// By way of the stack: nearly every connection waits for bytes nearly always, and a buffer that is offered to each is memory
+/// that nobody uses. What is copied are heads, of some hundred bytes.
+pub(in crate::wire) fn read<IO: AsyncRead + Unpin>(
+    io: &mut IO,
+    buffer: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut piece = [const { MaybeUninit::uninit() }; PIECE];
+    let mut piece = ReadBuf::uninit(&mut piece);
+    ready!(Pin::new(io).poll_read(cx, &mut piece))?;
+    buffer.extend_from_slice(piece.filled());
+    Poll::Ready(Ok(piece.filled().len()))
+}
+
 // === impl Guard ===
 
 impl<IO> Guard<IO> {
@@ -156,15 +172,20 @@ impl<IO> Guard<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> Guard<IO> {
+    /// Ready when there is a first head for hyper to read, as it came or in place of a bad one; with false where there will be
+    /// none.
+    pub fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        ready!(self.poll_head(cx))?;
+        Poll::Ready(Ok(!matches!(self.state, State::Ended)))
+    }
+
     /// Reads more into our own buffer; the number is 0 at the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.buffer.reserve(PIECE);
         // One large head must not cost memory for as long as the connection lives.
         if self.buffer.is_empty() && self.buffer.capacity() > 4 * PIECE {
-            self.buffer = BytesMut::with_capacity(PIECE);
+            self.buffer = BytesMut::new();
         }
-        // Cancel safe: nothing is kept in the future between polls.
-        pin!(self.io.read_buf(&mut self.buffer)).poll(cx)
+        read(&mut self.io, &mut self.buffer, cx)
     }
 
     /// Within a head: looks for its end, and reads more until it is there.

@@ -86,6 +86,8 @@ pub struct Upgraded {
 pub enum ServeError {
     #[error("cannot read the first bytes: {0}")]
     Sniff(#[source] io::Error),
+    #[error("cannot read the first head: {0}")]
+    Head(#[source] io::Error),
     #[error("connection broke: {0}")]
     Http(#[source] hyper::Error),
 }
@@ -112,10 +114,10 @@ where
 {
     match protocol {
         Protocol::Http1 => http1::serve(io, BytesMut::new(), accepted, service, settings, drain).await,
-        Protocol::Http2 => http2::serve(io, accepted, service, settings, drain).await,
+        Protocol::Http2 => Box::pin(http2::serve(io, accepted, service, settings, drain)).await,
         Protocol::Detect => match sniff::sniff(io, accepted, settings.head.timeout, drain.clone()).await {
             Ok(sniff::Sniffed::Http1(io, early)) => http1::serve(io, early, accepted, service, settings, drain).await,
-            Ok(sniff::Sniffed::Http2(io)) => http2::serve(io, accepted, service, settings, drain).await,
+            Ok(sniff::Sniffed::Http2(io)) => Box::pin(http2::serve(io, accepted, service, settings, drain)).await,
             Ok(sniff::Sniffed::Silent) => Ok(()),
             Err(error) => Err(ServeError::Sniff(error)),
         },

@@ -43,3 +43,29 @@ fn the_first_error_stands() {
     record.fail(Reason::ClientClosed);
     assert_eq!(record.error, Some(Reason::Timeout));
 }
+
+#[test]
+fn a_session_holds_nothing_of_the_buffers_that_its_heads_were_read_into() {
+    let buffer = bytes::Bytes::from(b"/chat?x=1 secret hello".to_vec());
+    let value = |range| http::HeaderValue::from_maybe_shared(buffer.slice(range)).unwrap();
+    let mut record = begin(&worker(), request("/", &[]));
+    record.request.uri = Uri::from_maybe_shared(buffer.slice(..9)).unwrap();
+    let mut secret = value(10..16);
+    secret.set_sensitive(true);
+    record.request.headers.insert("authorization", secret);
+    record.captured.user_agent = Some(value(17..22));
+    let mut headers = HeaderMap::new();
+    headers.append("x", value(17..22));
+    headers.append("x", value(10..16));
+    record.response =
+        Some(ResponseHead { status: StatusCode::SWITCHING_PROTOCOLS, version: Version::HTTP_11, headers });
+    assert!(!buffer.is_unique());
+    record.switch();
+    assert!(buffer.is_unique());
+    assert_eq!(record.request.uri, "/chat?x=1");
+    let secret = &record.request.headers["authorization"];
+    assert!(secret == "secret" && secret.is_sensitive());
+    assert_eq!(record.captured.user_agent.as_ref().unwrap(), "hello");
+    let response = record.response.as_ref().unwrap();
+    assert_eq!(response.headers.get_all("x").iter().collect::<Vec<_>>(), ["hello", "secret"]);
+}

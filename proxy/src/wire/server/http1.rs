@@ -50,7 +50,52 @@ where
     IO: Io + 'static,
     S: Service,
 {
-    let (guard, handle) = Guard::new(io, early, settings.head, settings.idle_timeout, accepted);
+    let (mut guard, handle) = Guard::new(io, early, settings.head, settings.idle_timeout, accepted);
+    if begin(&mut guard, &handle, accepted, &mut drain).await? {
+        // Apart: until there is a request, a connection holds no more than its guard and what came of the head.
+        return Box::pin(converse(guard, handle, accepted, service, settings, drain)).await;
+    }
+    let drained = guard.is_drained();
+    close(guard.into_parts().0, drained).await;
+    Ok(())
+}
+
+/// Waits for the first head; false where there will be none, for the client's sake or because of a drain.
+async fn begin<IO: Io>(
+    guard: &mut Guard<IO>,
+    handle: &Handle,
+    accepted: Instant,
+    drain: &mut watch::Receiver<bool>,
+) -> Result<bool, ServeError> {
+    let mut leaving = pin!(async {
+        super::drained(drain).await;
+        super::settled(accepted).await;
+    });
+    let mut is_leaving = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(begun) = guard.poll_begin(cx) {
+            return Poll::Ready(begun.map_err(ServeError::Head));
+        }
+        is_leaving = is_leaving || leaving.as_mut().poll(cx).is_ready();
+        // A head that is half here is still answered.
+        if is_leaving && !handle.is_mid_head() { Poll::Ready(Ok(false)) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// Serves a connection whose first head is there.
+async fn converse<IO, S>(
+    guard: Guard<IO>,
+    handle: Handle,
+    accepted: Instant,
+    service: Rc<S>,
+    settings: Settings,
+    mut drain: watch::Receiver<bool>,
+) -> Result<(), ServeError>
+where
+    IO: Io + 'static,
+    S: Service,
+{
     // The sender of an upgrade whose 101 is on its way.
     let granted = Granted::default();
     // Whether there was a request yet.

@@ -1,20 +1,21 @@
 //! Tells HTTP/2 with prior knowledge from HTTP/1 by a connection's first bytes.
 //! It checks nothing further.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::wire::guard;
+
 /// RFC 9113, 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Most heads fit, so that the guard does not read again.
-const FIRST_READ: usize = 4 * 1024;
 
 /// What a connection turned out to be.
 pub(super) enum Sniffed<IO> {
@@ -32,10 +33,10 @@ pub(super) async fn sniff<IO: AsyncRead + Unpin>(
     head_timeout: Duration,
     mut drain: watch::Receiver<bool>,
 ) -> io::Result<Sniffed<IO>> {
-    let mut early = BytesMut::with_capacity(FIRST_READ);
+    let mut early = BytesMut::new();
     let reading = async {
         loop {
-            let read = io.read_buf(&mut early).await?;
+            let read = poll_fn(|cx| guard::read(&mut io, &mut early, cx)).await?;
             let common = early.len().min(PREFACE.len());
             if early.get(..common) != PREFACE.get(..common) {
                 return io::Result::Ok(Some(false));
