@@ -17,6 +17,7 @@ mod tls;
 
 mod failures;
 mod routes;
+mod slow_clients;
 mod timeouts;
 mod upstreams;
 mod wasm_target;

@@ -57,6 +57,13 @@ fn reader(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Strin
     })
 }
 
+/// Has this process use as many file descriptors as it may, for a test with many connections.
+pub fn raise_descriptors() {
+    let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let limit = rustix::process::Rlimit { current: maximum, maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+}
+
 /// The bytes of memory that a process holds now.
 pub fn resident_bytes(process: u32) -> u64 {
     status_field(process, "VmRSS:") * 1024
