@@ -9,6 +9,7 @@ pub mod headers;
 pub mod body;
 pub mod guard;
 mod h2_check;
+pub mod joined;
 pub mod local_exec;
 pub mod clock;
 pub mod config;

@@ -25,6 +25,7 @@ use super::fault;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
 use crate::error::Reason;
+use crate::wire::joined::Joined;
 use crate::wire::local_exec::LocalExec;
 
 /// Bytes of a response that an HTTP/1 connection reads ahead at most, and thus what a slow client makes us hold, and how large a
@@ -123,7 +124,7 @@ where
         Protocol::Http1 => {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(READ_BUFFER);
-            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+            let (sender, connection) = builder.handshake(TokioIo::new(Joined(stream))).await.map_err(failed)?;
             drop(tokio::task::spawn_local(async move {
                 // What goes wrong here is told to the request that it goes wrong for.
                 let _ = connection.with_upgrades().await;

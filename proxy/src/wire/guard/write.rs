@@ -10,6 +10,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::wire::guard::Guard;
+use crate::wire::joined::poll_write_joined;
 
 impl<IO: AsyncWrite + Unpin> Guard<IO> {
     /// Writes the interim answers that wait. hyper flushes only what it has written out, so until it writes again it is
@@ -86,7 +87,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_message(cx, |io, cx| io.poll_write_vectored(cx, pieces))
+        self.get_mut().poll_message(cx, |io, cx| poll_write_joined(io, cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
