@@ -13,8 +13,8 @@ pub struct LogBuffer {
     sender: Sender,
 }
 
-/// Enough that a hand-over costs little, so little that it is in the processor's cache.
-const FULL: usize = 16 * 1024;
+/// Enough that a hand-over, which wakes the writer, costs little; so little that it is in the processor's cache.
+const FULL: usize = 64 * 1024;
 /// The last line may go beyond.
 const CAPACITY: usize = FULL + 4 * 1024;
 

@@ -80,8 +80,8 @@ struct Thread {
     watch: Watch,
 }
 
-/// Batches of about 16 KiB: 4 MiB wait at most.
-const QUEUE: usize = 256;
+/// Batches of about 64 KiB: 4 MiB wait at most.
+const QUEUE: usize = 64;
 /// What may wait for a file that cannot be written, in bytes.
 const MAX_PENDING: usize = 1024 * 1024;
 /// How long after an error the next try is, where no new batch comes.
