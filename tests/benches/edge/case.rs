@@ -7,45 +7,88 @@ use std::time::{Duration, Instant};
 use tidegate_tests::{Collector, Proxy, collector, proxy};
 
 use crate::nginx::{Extras, Nginx};
-use crate::{Measured, cpu, echo, http_load};
+use crate::{Measured, cpu, echo, guest, http_load};
 
 /// One comparison.
 #[derive(Debug)]
 pub struct Case {
     pub name: &'static str,
-    /// What nginx does meanwhile.
+    /// What the peer is, and does meanwhile.
     pub against: &'static str,
-    /// What Tidegate's cost may be, as a multiple of nginx's.
-    pub bar: f64,
-    nginx: Extras,
+    pub bar: Bar,
+    peer: Peer,
     websocket: bool,
-    tidegate: fn(Option<&Collector>) -> String,
+    tidegate: Config,
 }
+
+/// What Tidegate's cost may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Bar {
+    /// So many times the peer's.
+    Ratio(f64),
+    /// So many microseconds more than the peer's.
+    Added(f64),
+}
+
+/// Who is compared with.
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    Nginx(Extras),
+    /// Tidegate itself, with another configuration.
+    Tidegate(Config),
+}
+
+/// Makes a configuration, in which `BACKEND` stands for the backend's address.
+type Config = fn(Option<&Collector>) -> String;
 
 /// All of them.
 pub const CASES: &[Case] = &[
-    Case { name: "bare", against: "nginx bare", bar: 1.15, nginx: Extras::None, websocket: false, tidegate: bare },
+    Case {
+        name: "bare",
+        against: "nginx bare",
+        bar: Bar::Ratio(1.15),
+        peer: Peer::Nginx(Extras::None),
+        websocket: false,
+        tidegate: bare,
+    },
     Case {
         name: "log+limit",
         against: "nginx with log and limit",
-        bar: 1.5,
-        nginx: Extras::LogAndLimit,
+        bar: Bar::Ratio(1.5),
+        peer: Peer::Nginx(Extras::LogAndLimit),
         websocket: false,
         tidegate: log_and_limit,
     },
     Case {
         name: "everything",
         against: "nginx with log and limit",
-        bar: 1.5,
-        nginx: Extras::LogAndLimit,
+        bar: Bar::Ratio(1.5),
+        peer: Peer::Nginx(Extras::LogAndLimit),
         websocket: false,
         tidegate: everything,
     },
     Case {
+        name: "three-hooks",
+        against: "the same without the plugin",
+        bar: Bar::Added(1.0),
+        peer: Peer::Tidegate(bare),
+        websocket: false,
+        tidegate: three_hooks,
+    },
+    Case {
+        name: "no-hooks",
+        against: "the same without the 20 plugins",
+        // Nothing, within what two measurements of the same differ by.
+        bar: Bar::Added(0.3),
+        peer: Peer::Tidegate(bare),
+        websocket: false,
+        tidegate: no_hooks,
+    },
+    Case {
         name: "websocket",
         against: "nginx, which counts nothing",
-        bar: 1.1,
-        nginx: Extras::None,
+        bar: Bar::Ratio(1.1),
+        peer: Peer::Nginx(Extras::None),
         websocket: true,
         tidegate: bare,
     },
@@ -54,28 +97,57 @@ pub const CASES: &[Case] = &[
 /// One proxy with its backend, ready for load.
 pub enum Side {
     Nginx { proxy: Nginx, _backend: Option<Nginx> },
-    Tidegate { proxy: Proxy, _backend: Option<Nginx>, _collector: Option<Collector> },
+    Tidegate { name: &'static str, proxy: Proxy, _backend: Option<Nginx>, _collector: Option<Collector> },
+}
+
+impl Bar {
+    /// Whether a cost beside the peer's is within it.
+    pub fn is_reached(self, cost: f64, peer: f64) -> bool {
+        match self {
+            Self::Ratio(most) => cost / peer <= most,
+            Self::Added(most) => cost - peer <= most,
+        }
+    }
+}
+
+impl std::fmt::Display for Bar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ratio(most) => write!(f, "at most {most:.2}x"),
+            Self::Added(most) => write!(f, "at most {most:.1} us more"),
+        }
+    }
 }
 
 impl Side {
-    pub fn start_nginx(case: &Case) -> Self {
-        let (address, backend) = backend(case);
-        Self::Nginx { proxy: Nginx::proxy(address, case.nginx), _backend: backend }
+    pub fn start_peer(case: &Case) -> Self {
+        match case.peer {
+            Peer::Nginx(extras) => {
+                let (address, backend) = backend(case);
+                Self::Nginx { proxy: Nginx::proxy(address, extras), _backend: backend }
+            }
+            Peer::Tidegate(config) => Self::start(case, "without", config),
+        }
     }
 
     pub fn start_tidegate(case: &Case) -> Self {
+        Self::start(case, "tidegate", case.tidegate)
+    }
+
+    fn start(case: &Case, name: &'static str, config: Config) -> Self {
         let (address, backend) = backend(case);
         let collector = (case.name == "everything").then(collector);
-        let config = (case.tidegate)(collector.as_ref()).replace("BACKEND", &address.to_string());
-        let proxy = proxy().config("workers: 1").config(config).start();
+        let config = config(collector.as_ref()).replace("BACKEND", &address.to_string());
+        let proxy = proxy().file("three.wasm", guest::three_hooks()).file("none.wasm", guest::no_hook());
+        let proxy = proxy.config("workers: 1").config(config).start();
         cpu::pin(proxy.id(), cpu::PROXY_CORE);
-        Self::Tidegate { proxy, _backend: backend, _collector: collector }
+        Self::Tidegate { name, proxy, _backend: backend, _collector: collector }
     }
 
     pub fn name(&self) -> &'static str {
         match self {
             Self::Nginx { .. } => "nginx",
-            Self::Tidegate { .. } => "tidegate",
+            Self::Tidegate { name, .. } => name,
         }
     }
 
@@ -104,6 +176,22 @@ fn bare(_: Option<&Collector>) -> String {
      upstreams: { app: { endpoints: [\"BACKEND\"] } }\n\
      telemetry: { traces: { ratio: 0 }, access_log: { output: off } }\n"
         .to_owned()
+}
+
+fn three_hooks(_: Option<&Collector>) -> String {
+    with_plugins("bench", "  bench: { file: three.wasm }\n")
+}
+
+fn no_hooks(_: Option<&Collector>) -> String {
+    let names: Vec<String> = (0..20).map(|number| format!("idle{number}")).collect();
+    let plugins: String = names.iter().map(|name| format!("  {name}: {{ file: none.wasm }}\n")).collect();
+    with_plugins(&names.join(", "), &plugins)
+}
+
+/// As [`bare`], and these plugins on its route.
+fn with_plugins(chain: &str, plugins: &str) -> String {
+    let bare = bare(None).replace("upstream: app }", &format!("upstream: app, plugins: [{chain}] }}"));
+    format!("{bare}plugins:\n{plugins}")
 }
 
 fn log_and_limit(_: Option<&Collector>) -> String {
