@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
-use tidegate::plugin::config::{Budget, OnFailure, Plugin, Source};
+use tidegate::plugin::config::{Allow, Budget, Isolation, OnFailure, Plugin, Source};
 use tidegate::plugin::contract::Scope;
 use tidegate::plugin::{Engine, Instance, Loaded};
 use tidegate::telemetry::metrics::Registry;
@@ -59,7 +59,16 @@ fn main() {
         config: serde_json::Value::Null,
         on_failure: OnFailure::Closed,
         required: true,
-        budget: Budget { memory: 1 << 20, deadline: Duration::from_secs(1), series: 100, log_fields: 32, spans: 16 },
+        isolation: Isolation::Worker,
+        allow: Allow::ALL,
+        budget: Budget {
+            memory: 1 << 20,
+            deadline: Duration::from_secs(1),
+            series: 100,
+            log_fields: 32,
+            spans: 16,
+            ..Budget::default()
+        },
     };
     let registry = Registry::new();
     let started = Instant::now();
@@ -67,9 +76,11 @@ fn main() {
     println!("load (compile, try out, define)      {:>9.1} us", started.elapsed().as_secs_f64() * 1e6);
 
     let shard = registry.shard();
-    let instance = Instance::new(&loaded, &shard);
+    let instance = Instance::new(&loaded, &shard, Rc::default(), None);
     let slot = instance.open();
-    time("an instance: start and configure", 200, || drop(black_box(Instance::new(&loaded, &shard))));
+    time("an instance: start and configure", 200, || {
+        drop(black_box(Instance::new(&loaded, &shard, Rc::default(), None)))
+    });
     for (name, hook) in [
         ("empty hook", Hook::Log),
         ("header, counter", Hook::RequestHead),

@@ -72,6 +72,8 @@ reasons! {
     HeadTimeout = "head_timeout", Client, REQUEST_TIMEOUT;
     /// The request's body is not well-formed, or ended before its length.
     MalformedBody = "malformed_body", Client, BAD_REQUEST;
+    /// The request's body is larger than a plugin of the route takes.
+    BodyTooLarge = "body_too_large", Client, PAYLOAD_TOO_LARGE;
     /// The client sent nothing of the body it owed for `idle_timeout`.
     BodyTimeout = "body_timeout", Client, REQUEST_TIMEOUT;
     /// The request asks for an upgrade that is not a valid WebSocket handshake.
@@ -110,6 +112,8 @@ reasons! {
     UpstreamBodyTimeout = "upstream_body_timeout", Upstream, GATEWAY_TIMEOUT;
     /// The upstream ended its body before its length.
     UpstreamBodyIncomplete = "upstream_body_incomplete", Upstream, BAD_GATEWAY;
+    /// The upstream's body is larger than a plugin of the route takes.
+    UpstreamBodyTooLarge = "upstream_body_too_large", Upstream, BAD_GATEWAY;
     /// A plugin trapped, or returned what the ABI does not allow, and is set to fail closed.
     PluginTrap = "plugin_trap", Plugin, INTERNAL_SERVER_ERROR;
     /// A plugin ran into its deadline and is set to fail closed.

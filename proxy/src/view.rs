@@ -12,6 +12,7 @@ use crate::limit::{Decision, Limiter, Subject};
 use crate::listen;
 use crate::plugin::Instance;
 use crate::plugin::config::OnFailure;
+use crate::plugin::contract::{Directory, Matter};
 use crate::route::Router;
 use crate::route::config::{PathMatch, Rewrite};
 use crate::snapshot::{Plugin, Snapshot};
@@ -93,6 +94,15 @@ impl View {
     pub fn new(snapshot: Arc<Snapshot>, worker: &Rc<WorkerScope>, pools: &Pools<Body>, vitals: Rc<Vitals>) -> Self {
         let config = &snapshot.config;
         let now = Instant::now();
+        let directory = Rc::new(Directory {
+            routes: config.routes.iter().enumerate().map(|(index, route)| (Arc::from(&*route.name), index)).collect(),
+            upstreams: config
+                .upstreams
+                .iter()
+                .enumerate()
+                .map(|(index, upstream)| (Arc::clone(&upstream.name), index))
+                .collect(),
+        });
         let plugins: Vec<Option<Ticking>> = snapshot
             .plugins
             .iter()
@@ -100,7 +110,8 @@ impl View {
                 Plugin::Loaded(loaded) => {
                     let every = loaded.tick_interval();
                     let due = Cell::new(now + every.unwrap_or_default());
-                    Some(Ticking { instance: Instance::new(loaded, worker.shard()), every, due })
+                    let instance = Instance::new(loaded, worker.shard(), Rc::clone(&directory), None);
+                    Some(Ticking { instance, every, due })
                 }
                 Plugin::Failed(_) => None,
             })
@@ -202,7 +213,9 @@ impl View {
                 && plugin.due.get() <= now
             {
                 plugin.due.set(now + every);
-                plugin.instance.tick();
+                let slot = plugin.instance.open();
+                let _ = plugin.instance.call_with(Hook::Tick, slot, None, Matter::default());
+                plugin.instance.release(slot);
             }
         }
     }

@@ -338,7 +338,7 @@ async fn a_plugin_is_called_by_the_clock_without_traffic() {
         "(import \"tidegate_v1\" \"tick_every\" (func $tick_every (param i64) (result i32)))
          (memory (export \"memory\") 1)
          (func (export \"tidegate_configure\") (result i32) (call $tick_every (i64.const 100)))
-         (func (export \"tidegate_tick\"))",
+         (func (export \"tidegate_tick\") (param i32) (result i32) (i32.const 0))",
     );
     let proxy = with_plugins(&origin, "clock", "  clock: { file: clock.wasm }\n").file("clock.wasm", module).start();
     let ticks = [("plugin", "clock"), ("hook", "tick"), ("outcome", "ok")];

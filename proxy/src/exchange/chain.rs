@@ -78,8 +78,7 @@ impl<'a> Chain<'a> {
             Outcome::Continue => Ok(()),
             Outcome::Reply(reply) => Err(Stop::Reply(Box::new(reply))),
             Outcome::Refuse(fault) => Err(reason(&fault).into()),
-            // Nothing that a hook of this version can ask for is ever answered later; the adapter says so itself.
-            Outcome::Pending(_) => Err(Reason::PluginFailed.into()),
+            Outcome::Close | Outcome::Pending => Err(Reason::PluginFailed.into()),
         }
     }
 }

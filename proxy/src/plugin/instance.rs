@@ -2,14 +2,15 @@
 //! It knows neither the chain it stands in nor what becomes of an answer.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tidegate_abi::{Hook, Verdict};
+use tidegate_abi::{Body, Hook, Verdict};
 use tracing::warn;
 
 use super::config::OnFailure;
-use super::contract::{Fault, Outcome, Scope, Slot, Ticket};
+use super::contract::{Answer, BodyWish, Directory, Fault, Matter, Operation, Orders, Outcome, Scope, Slot, Ticket};
 use super::drops::Drops;
 use super::live::{Entry, Live};
 use super::load::Loaded;
@@ -50,8 +51,10 @@ enum Running {
 
 impl Instance {
     /// An instance for the worker that owns `shard`. Starts it at once, so that the first request need not wait; where that
-    /// fails, the next use tries again.
-    pub fn new(loaded: &Arc<Loaded>, shard: &Shard) -> Self {
+    /// fails, the next use tries again. `before` is the worker's instance of the same plugin in the version before, which can hand
+    /// over what it knows.
+    pub fn new(loaded: &Arc<Loaded>, shard: &Shard, directory: Rc<Directory>, before: Option<&Self>) -> Self {
+        let _ = (directory, before);
         let name = loaded.name().clone();
         let admitted = loaded.admitted.clone();
         let series = Series::new(name.clone(), &loaded.definitions, &loaded.families, shard.clone(), admitted);
@@ -98,8 +101,69 @@ impl Instance {
         (scope, self.outcome(hook, result))
     }
 
-    /// Goes on with a hook that returned [`Outcome::Pending`], now that its ticket is answered.
-    pub fn resume(&self, slot: Slot, ticket: Ticket, scope: Scope) -> (Scope, Outcome) {
+    /// Calls a hook that is about something beside an exchange, or about no exchange at all (then there is no `scope`). What was
+    /// handed in always comes back.
+    pub fn call_with(
+        &self,
+        hook: Hook,
+        slot: Slot,
+        scope: Option<Scope>,
+        matter: Matter,
+    ) -> (Option<Scope>, Matter, Outcome) {
+        match scope {
+            Some(scope) => {
+                let (scope, outcome) = self.call(hook, slot, scope);
+                (Some(scope), matter, outcome)
+            }
+            None => {
+                if self.loaded.subscribes(hook) {
+                    self.inner.borrow_mut().background(&self.loaded, hook, Entry::Hook(hook), slot);
+                }
+                (None, matter, Outcome::Continue)
+            }
+        }
+    }
+
+    /// What the last call for this slot has started, to be carried out. The outcome of each goes to [`Instance::resume`]. A hook that did
+    /// not return [`Outcome::Pending`] has started nothing.
+    pub fn operations(&self, slot: Slot) -> Vec<Operation> {
+        let _ = slot;
+        Vec::new()
+    }
+
+    /// Whether a hook of this slot waits. No other hook may be called for the slot then.
+    pub fn is_waiting(&self, slot: Slot) -> bool {
+        self.inner.borrow().slots.get(slot).pending.is_some()
+    }
+
+    /// What the last call wants of the rest of the walk, if anything.
+    pub fn take_orders(&self) -> Option<Box<Orders>> {
+        None
+    }
+
+    /// How the plugin wants this body of the exchange in `slot`; `None` where it has no hook for it.
+    pub fn body_wish(&self, slot: Slot, body: Body) -> Option<BodyWish> {
+        let _ = (slot, body);
+        None
+    }
+
+    /// Goes on with a hook that returned [`Outcome::Pending`], now that one of its operations is done. `scope` and `matter` are those of
+    /// the hook.
+    pub fn resume(
+        &self,
+        slot: Slot,
+        ticket: Ticket,
+        answer: Answer,
+        scope: Option<Scope>,
+        matter: Matter,
+    ) -> (Option<Scope>, Matter, Outcome) {
+        let _ = answer;
+        let Some(scope) = scope else { return (None, matter, Outcome::Continue) };
+        let (scope, outcome) = self.resume_exchange(slot, ticket, scope);
+        (Some(scope), matter, outcome)
+    }
+
+    fn resume_exchange(&self, slot: Slot, ticket: Ticket, scope: Scope) -> (Scope, Outcome) {
         let mut inner = self.inner.borrow_mut();
         let mut kept = inner.slots.get(slot);
         let (hook, result) = match kept.pending.take() {
@@ -121,13 +185,6 @@ impl Instance {
     /// The exchange is over: its slot can be used again, and the guest can drop what it kept for it.
     pub fn release(&self, slot: Slot) {
         self.inner.borrow_mut().release(&self.loaded, slot);
-    }
-
-    /// Calls the tick hook; see [`Loaded::tick_interval`].
-    pub fn tick(&self) {
-        if self.loaded.subscribes(Hook::Tick) {
-            self.inner.borrow_mut().background(&self.loaded, Hook::Tick, Entry::Hook(Hook::Tick), Slot(0));
-        }
     }
 
     /// Whether the plugin is in quarantine on this worker.
@@ -198,11 +255,12 @@ impl Inner {
             // Host functions only borrow the record; there is none that takes it.
             unreachable!("the record stays in the store during a call");
         };
+        let ticket = state.ticket;
         let result = verdict.and_then(|verdict| state.outcome(hook, verdict));
         let memory = state.limits.bytes;
 
-        if let Ok(Outcome::Pending(ticket)) = &result {
-            kept.pending = Some((hook, *ticket));
+        if let (Ok(Outcome::Pending), Some(ticket)) = (&result, ticket) {
+            kept.pending = Some((hook, ticket));
         }
         // A fresh instance may have been made for this call.
         kept.seen_by = self.life;
@@ -212,9 +270,9 @@ impl Inner {
             self.meters.end(hook, begun);
         }
         let ended = match &result {
-            Ok(Outcome::Continue | Outcome::Refuse(_)) => Ended::Ok,
+            Ok(Outcome::Continue | Outcome::Close | Outcome::Refuse(_)) => Ended::Ok,
             Ok(Outcome::Reply(_)) => Ended::Reply,
-            Ok(Outcome::Pending(_)) => Ended::Pending,
+            Ok(Outcome::Pending) => Ended::Pending,
             Err(fault) => {
                 self.note(loaded, hook, fault, Some(&scope));
                 return (scope, result);
@@ -360,9 +418,10 @@ impl State {
                 .map(Outcome::Reply)
                 .ok_or_else(|| Fault::Trap("returned reply without an answer".to_owned())),
             Verdict::Pending if hook != Hook::Log => {
-                ticket.map(Outcome::Pending).ok_or_else(|| Fault::Trap("pending without a ticket".to_owned()))
+                ticket.map(|_| Outcome::Pending).ok_or_else(|| Fault::Trap("pending without a ticket".to_owned()))
             }
-            Verdict::Reply | Verdict::Pending => {
+            Verdict::Close if hook == Hook::ConnectionOpen => Ok(Outcome::Close),
+            Verdict::Reply | Verdict::Pending | Verdict::Close => {
                 Err(Fault::Trap("returned a verdict where there is none to give".to_owned()))
             }
         }

@@ -18,7 +18,7 @@ pub(super) struct Live {
     request_head: Option<TypedFunc<i32, i32>>,
     response_head: Option<TypedFunc<i32, i32>>,
     log: Option<TypedFunc<i32, ()>>,
-    tick: Option<TypedFunc<(), ()>>,
+    tick: Option<TypedFunc<i32, i32>>,
     resume: Option<TypedFunc<(i32, i32), i32>>,
     release: Option<TypedFunc<i32, ()>>,
 }
@@ -118,8 +118,8 @@ impl Live {
             Entry::Hook(Hook::RequestHead) => self.request_head.as_ref().map(|call| call.call(store, slot)),
             Entry::Hook(Hook::ResponseHead) => self.response_head.as_ref().map(|call| call.call(store, slot)),
             Entry::Hook(Hook::Log) => self.log.as_ref().map(|call| call.call(store, slot).map(|()| 0)),
-            Entry::Hook(Hook::Tick) => self.tick.as_ref().map(|call| call.call(store, ()).map(|()| 0)),
-            Entry::Hook(Hook::Configure) => None,
+            Entry::Hook(Hook::Tick) => self.tick.as_ref().map(|call| call.call(store, slot)),
+            Entry::Hook(_) => None,
             Entry::Resume(ticket) => match &self.resume {
                 Some(call) => Some(call.call(store, (slot, ticket))),
                 None => return Err(Fault::Trap(format!("returned pending, but does not export `{EXPORT_RESUME}`"))),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook};
+use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook, Signature};
 use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, Store, ValType};
 
 use super::engine::Engine;
@@ -126,17 +126,13 @@ fn check_memory(module: &Module, budget: usize) -> Result<(), LoadError> {
 /// The type of each export of the ABI.
 fn shape(export: &str) -> Option<Shape> {
     let hook = Hook::ALL.into_iter().find(|hook| hook.export() == export);
-    Some(match (hook, export) {
-        (Some(Hook::Configure), _) | (None, EXPORT_VERSION) => {
+    Some(match (hook.map(Hook::signature), export) {
+        (Some(Signature::Plain), _) | (None, EXPORT_VERSION) => {
             Shape { parameters: NONE, results: I32, text: "a function `() -> i32`" }
         }
-        (Some(Hook::Tick), _) | (None, EXPORT_INITIALIZE) => {
-            Shape { parameters: NONE, results: NONE, text: "a function `()`" }
-        }
-        (Some(Hook::RequestHead | Hook::ResponseHead), _) => {
-            Shape { parameters: I32, results: I32, text: "a function `(i32) -> i32`" }
-        }
-        (Some(Hook::Log), _) | (None, EXPORT_RELEASE) => {
+        (None, EXPORT_INITIALIZE) => Shape { parameters: NONE, results: NONE, text: "a function `()`" },
+        (Some(Signature::Deciding), _) => Shape { parameters: I32, results: I32, text: "a function `(i32) -> i32`" },
+        (Some(Signature::Noting), _) | (None, EXPORT_RELEASE) => {
             Shape { parameters: I32, results: NONE, text: "a function `(i32)`" }
         }
         (None, EXPORT_RESUME) => {

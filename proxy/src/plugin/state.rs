@@ -71,6 +71,7 @@ pub(super) struct MemoryLimit {
 /// At most so many log lines in a second.
 #[derive(Debug)]
 pub(super) struct LineRate {
+    budget: u32,
     second: std::time::Instant,
     left: u32,
 }
@@ -86,6 +87,7 @@ pub(super) struct Random {
 impl State {
     pub fn new(identity: Arc<Identity>, series: Series, drops: Drops) -> Self {
         let limits = MemoryLimit { budget: identity.budget.memory, bytes: 0, refused: 0 };
+        let lines = LineRate::new(identity.budget.log_lines);
         Self {
             identity,
             memory: None,
@@ -99,7 +101,7 @@ impl State {
             definitions: Definitions::default(),
             series,
             drops,
-            lines: LineRate::new(),
+            lines,
             random: Random::new(),
         }
     }
@@ -164,15 +166,15 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
 // === impl LineRate ===
 
 impl LineRate {
-    fn new() -> Self {
-        Self { second: std::time::Instant::now(), left: tidegate_abi::limits::LOG_LINES_PER_SECOND }
+    fn new(budget: u32) -> Self {
+        Self { budget, second: std::time::Instant::now(), left: budget }
     }
 
     /// Whether one more line may be written.
     pub fn take(&mut self) -> bool {
         let now = std::time::Instant::now();
         if now.duration_since(self.second).as_secs() >= 1 {
-            *self = Self { second: now, left: tidegate_abi::limits::LOG_LINES_PER_SECOND };
+            *self = Self { second: now, left: self.budget, ..*self };
         }
         let Some(left) = self.left.checked_sub(1) else { return false };
         self.left = left;

@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, StatusCode, Version};
 use tidegate_abi::Hook;
 
-use super::config::{Budget, OnFailure, Plugin, Source};
-use super::contract::{Outcome, Scope, Slot};
+use super::config::{Allow, Budget, Isolation, OnFailure, Plugin, Source};
+use super::contract::{Matter, Outcome, Scope, Slot};
 use super::{Engine, Instance, LoadError, Loaded};
 use crate::telemetry::metrics::{Registry, Shard, Snapshot};
 use crate::telemetry::record::{Arrival, Record, RequestHead, ResponseHead, Value};
@@ -48,6 +48,8 @@ fn plugin(source: Source) -> Plugin {
         config: serde_json::json!({ "tenants": ["acme"] }),
         on_failure: OnFailure::Closed,
         required: false,
+        isolation: Isolation::Worker,
+        allow: Allow::ALL,
         budget: Budget {
             memory: 256 * 1024,
             // Long enough that a busy machine does not end a good call; the endless ones say less.
@@ -55,6 +57,7 @@ fn plugin(source: Source) -> Plugin {
             series: 4,
             log_fields: 8,
             spans: 3,
+            ..Budget::default()
         },
     }
 }
@@ -91,7 +94,7 @@ fn guest_with(body: &str, change: impl FnOnce(&mut Plugin)) -> Guest {
     let bytes = wat::parse_str(module(body)).unwrap();
     let loaded = load_bytes(&registry, &bytes, change).unwrap();
     let shard = registry.shard();
-    Guest { instance: Instance::new(&loaded, &shard), registry, shard, loaded }
+    Guest { instance: Instance::new(&loaded, &shard, Rc::default(), None), registry, shard, loaded }
 }
 
 /// Every host function by its name, a memory, the version, `$say`, and `body`. `@"text"` in the body becomes pointer and length of

@@ -5,11 +5,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod body;
 mod hook;
 mod property;
 mod wire;
 
-pub use hook::{Hook, Verdict};
+pub use body::{Body, Mode, Overflow};
+pub use hook::{Hook, Signature, Verdict};
 pub use property::{Number, Text};
 pub use wire::{Malformed, Reader};
 
@@ -42,6 +44,8 @@ pub mod status {
     pub const DENIED: i32 = -5;
     /// The name is taken by something of another shape.
     pub const CONFLICT: i32 = -6;
+    /// The call-out failed; [`crate::imports::ANSWER_READ`] says why.
+    pub const FAILED: i32 = -7;
 }
 
 /// What [`Number`] reads give when there is no such value.
@@ -53,6 +57,20 @@ pub mod headers {
     pub const REQUEST: i32 = 0;
     /// The response's headers, once there is a response.
     pub const RESPONSE: i32 = 1;
+    /// The request's trailers, in [`crate::Hook::RequestTrailers`].
+    pub const REQUEST_TRAILERS: i32 = 2;
+    /// The response's trailers, in [`crate::Hook::ResponseTrailers`].
+    pub const RESPONSE_TRAILERS: i32 = 3;
+}
+
+/// Which part of a call-out's answer [`imports::ANSWER_READ`] reads.
+pub mod answer {
+    /// The headers, encoded as by [`crate::imports::HEADERS_READ`].
+    pub const HEADERS: i32 = 0;
+    /// The body.
+    pub const BODY: i32 = 1;
+    /// Why there is no answer: a reason of the proxy's closed list.
+    pub const ERROR: i32 = 2;
 }
 
 /// The span number of the exchange's own (server) span; child spans count from 1.
@@ -152,8 +170,6 @@ pub mod limits {
     pub const TEXT: usize = 8 * 1024;
     /// Bytes of a log line; a longer one is cut.
     pub const LOG_LINE: usize = 8 * 1024;
-    /// Log lines of one instance in one second.
-    pub const LOG_LINES_PER_SECOND: u32 = 100;
     /// Bytes of a header value.
     pub const HEADER_VALUE: usize = 64 * 1024;
     /// Header fields of one request or response.
@@ -168,6 +184,20 @@ pub mod limits {
     pub const BUCKETS: usize = 64;
     /// Series that the label sets of one metric may span (only the series in use cost memory).
     pub const SERIES_SPAN: u64 = 1 << 31;
+    /// Bytes of the body of a call-out, and of the body of its answer.
+    pub const CALL_OUT_BODY: usize = 1024 * 1024;
+    /// Bytes that a hook may ask to peek at, or to buffer.
+    pub const BODY: i64 = 64 * 1024 * 1024;
+    /// Bytes of a key of the key-value store.
+    pub const STORE_KEY: usize = 1024;
+    /// Bytes of a value of the key-value store.
+    pub const STORE_VALUE: usize = 1024 * 1024;
+    /// Bytes that one generation can hand over to the next, for each worker.
+    pub const HANDED_STATE: usize = 1024 * 1024;
+    /// Bytes of a value of a rate limit's key.
+    pub const LIMIT_KEY: usize = 1024;
+    /// Milliseconds that a hook may sleep, or wait for a call-out, at most: one hour.
+    pub const WAIT: i64 = 3_600_000;
     /// Label sets, and metrics, of a plugin.
     pub const DEFINITIONS: usize = 256;
     /// Attributes that one plugin may give to the spans of one exchange; as many events.
@@ -237,4 +267,45 @@ pub mod imports {
     pub const CORRELATION_SET: &str = "correlation_set";
     /// `(status, headers, headers_len, body, body_len) -> i32`: the answer that [`crate::Verdict::Reply`] sends.
     pub const REPLY: &str = "reply";
+    /// `(buf, cap) -> i32`: what the instance before handed over; absent for the first. Only in `configure`.
+    pub const STATE_READ: &str = "state_read";
+    /// `(ptr, len) -> i32`: what the next instance can read with [`STATE_READ`]. Only in `hand_over`.
+    pub const STATE_WRITE: &str = "state_write";
+    /// `(body, mode, limit: i64, overflow) -> i32`: how a body hook wants its body, see [`crate::Mode`]. In `configure` for every
+    /// exchange; in `request_head` (both bodies) and `response_head` (the response's) for this one.
+    pub const BODY_MODE: &str = "body_mode";
+    /// `(offset, buf, cap) -> i32`: the piece of the body at hand, from `offset`; returns how many bytes there are from there.
+    pub const BODY_READ: &str = "body_read";
+    /// `(ptr, len) -> i32`: puts these bytes in the place of the piece; none drop it.
+    pub const BODY_REPLACE: &str = "body_replace";
+    /// `(ptr, len) -> i32`: adds bytes behind the piece.
+    pub const BODY_APPEND: &str = "body_append";
+    /// `(name, name_len) -> i32`: the route that the exchange takes from here. Only in `request_head`.
+    pub const ROUTE_SET: &str = "route_set";
+    /// `(name, name_len) -> i32`: the upstream that the request goes to. Only before it was sent.
+    pub const UPSTREAM_SET: &str = "upstream_set";
+    /// `(milliseconds: i64) -> i32`: the timeout of the whole exchange, from its start; 0 for none. Only before it was sent.
+    pub const TIMEOUT_SET: &str = "timeout_set";
+    /// `(name, name_len, value, value_len) -> i32`: the value that limits with `key: plugin.NAME` count by. Only in `request_head`.
+    pub const LIMIT_KEY_SET: &str = "limit_key_set";
+    /// `(key, key_len, buf, cap) -> i32`: a value of the plugin's store, which all workers share.
+    pub const STORE_GET: &str = "store_get";
+    /// `(key, key_len, value, value_len, ttl: i64) -> i32`: sets a value, for `ttl` milliseconds; 0 for ever.
+    pub const STORE_SET: &str = "store_set";
+    /// `(key, key_len, old, old_len, new, new_len, ttl: i64) -> i32`: sets a value if it is `old` now, or absent where `old_len` is -1;
+    /// [`crate::status::CONFLICT`] where it is not.
+    pub const STORE_SWAP: &str = "store_swap";
+    /// `(key, key_len, delta: i64, ttl: i64) -> i64`: adds to a number and returns it, or [`crate::ABSENT_NUMBER`] when that cannot be. An
+    /// absent one counts as 0 and begins its `ttl`. [`STORE_GET`] reads it as eight bytes, little-endian.
+    pub const STORE_INCREMENT: &str = "store_increment";
+    /// `(key, key_len) -> i32`: removes a value.
+    pub const STORE_REMOVE: &str = "store_remove";
+    /// `(milliseconds: i64) -> i32`: starts a timer; returns its ticket, from 1.
+    pub const SLEEP: &str = "sleep";
+    /// `(ptr, len) -> i32`: starts an HTTP request to an upstream of the configuration; returns its ticket. See [`crate::Reader`].
+    pub const CALL_OUT: &str = "call_out";
+    /// `(ticket) -> i32`: the status of an answer, [`crate::status::FAILED`] where there is none to come, absent before.
+    pub const ANSWER_STATUS: &str = "answer_status";
+    /// `(ticket, part, buf, cap) -> i32`: a part of an answer, see [`crate::answer`]. Only while the hook is resumed with that ticket.
+    pub const ANSWER_READ: &str = "answer_read";
 }

@@ -63,6 +63,14 @@ properties! {
         ErrorSource = 18,
         /// The plugin's own name in the configuration.
         PluginName = 19,
+        /// Why the last attempt failed, from the documented closed list; absent where it did not.
+        AttemptError = 20,
+        /// The name of the limit that decided; in `limit_decision`.
+        Limit = 21,
+        /// `allowed` or `limited`; in `limit_decision`.
+        Decision = 22,
+        /// `closed`, `half_open` or `open`: what the breaker is now; in `breaker_transition`.
+        BreakerState = 23,
     }
 }
 
@@ -89,5 +97,19 @@ properties! {
         TrustedPeer = 8,
         /// 1 when the exchange is a WebSocket, else 0.
         WebSocket = 9,
+        /// Bytes of the piece of a body at hand; in the body hooks.
+        PieceBytes = 10,
+        /// 1 when the piece at hand is the body's last, else 0; in the body hooks.
+        PieceIsLast = 11,
+        /// Nanoseconds that the last attempt has taken: to the response's head, to its failure, or so far.
+        AttemptDuration = 12,
+        /// The status that the last attempt was answered with.
+        AttemptStatus = 13,
+        /// 1 when the last attempt went over a kept connection, else 0.
+        AttemptReused = 14,
+        /// Exchanges that the connection has carried; in `connection_close`.
+        ConnectionExchanges = 15,
+        /// Events that could not be kept for this plugin since the one before; in `limit_decision` and `breaker_transition`.
+        EventsLost = 16,
     }
 }

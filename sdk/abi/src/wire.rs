@@ -4,7 +4,9 @@
 //! * a label set: its name, `u32` count, then that many values;
 //! * a metric: `u32` kind, name, unit, help, `u32` count of labels and for each the number of its label set, as `u32`,
 //!   then `u32` count of bucket boundaries and each as `f64`;
-//! * headers: name and value, over and over, to the end.
+//! * headers: name and value, over and over, to the end;
+//! * a call-out: the upstream's name, the method, the path with its query, `u32` milliseconds until it is given up (0: 5 s), the headers as
+//!   one byte string, the body as one byte string.
 
 /// The bytes end early, or a length points beyond them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,7 +91,7 @@ fn exports(plugin: &Type, hooks: &Hooks) -> TokenStream {
     ];
     for Other { hook, name, .. } in &hooks.others {
         let body = match hook {
-            Hook::Tick => quote! { () { INSTANCE.with(|instance| instance.tick()) } },
+            Hook::Tick => quote! { (_slot: i32) -> i32 { INSTANCE.with(|instance| instance.tick()) } },
             Hook::Log => quote! { (slot: i32) { INSTANCE.with(|instance| instance.log(slot)) } },
             _ => quote! { (slot: i32) -> i32 { INSTANCE.with(|instance| instance.#name(slot)) } },
         };
@@ -134,5 +134,6 @@ fn variant(hook: Hook) -> TokenStream {
         Hook::RequestHead => quote! { ::tidegate_sdk::Hook::RequestHead },
         Hook::ResponseHead => quote! { ::tidegate_sdk::Hook::ResponseHead },
         Hook::Log => quote! { ::tidegate_sdk::Hook::Log },
+        other => unreachable!("`{}` is refused before", other.name()),
     }
 }

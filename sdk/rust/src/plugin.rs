@@ -110,8 +110,9 @@ impl<P: Plugin> Instance<P> {
         }
     }
 
-    pub fn tick(&self) {
+    pub fn tick(&self) -> i32 {
         self.run(Err(not_configured()), |running| running.plugin.tick()).unwrap_or_else(|error| report(&error));
+        Verdict::Continue as i32
     }
 
     pub fn request_head(&self, slot: i32) -> i32 {

@@ -37,5 +37,5 @@ pub fn three_hooks() -> Vec<u8> {
 
 /// No hook that an exchange has; it is called by the clock, if at all.
 pub fn no_hook() -> Vec<u8> {
-    wasm(r#"(memory (export "memory") 1) (func (export "tidegate_tick"))"#)
+    wasm(r#"(memory (export "memory") 1) (func (export "tidegate_tick") (param i32) (result i32) (i32.const 0))"#)
 }

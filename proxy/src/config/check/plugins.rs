@@ -5,7 +5,7 @@ use super::{At, Context};
 use crate::config::file::{LimitFile, Named, OnFailureFile, PluginFile};
 use crate::config::syntax::LimitKey;
 use crate::limit::config::{Key, Limit};
-use crate::plugin::config::{Budget, OnFailure, Plugin, Source};
+use crate::plugin::config::{Allow, Budget, Isolation, OnFailure, Plugin, Source};
 
 /// A client of IPv6 usually has such a network for itself.
 const IPV6_PREFIX: u8 = 64;
@@ -60,12 +60,15 @@ pub(super) fn plugins(files: Named<PluginFile>, at: At<'_>, context: &mut Contex
                 OnFailureFile::Closed => OnFailure::Closed,
             },
             required: file.required,
+            isolation: Isolation::Worker,
+            allow: Allow::ALL,
             budget: Budget {
                 memory: file.budget.memory.0.bytes(),
                 deadline: file.budget.deadline.0.0,
                 series: count(file.budget.series),
                 log_fields: count(file.budget.log_fields),
                 spans: count(file.budget.spans),
+                ..Budget::default()
             },
         });
     }

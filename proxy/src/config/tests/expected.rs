@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::config::model::{Admin, Config, Route};
 use crate::limit::config::{Key, Limit};
 use crate::listen::config::{Certificate, Listener, Tls as ListenerTls};
-use crate::plugin::config::{Budget, OnFailure, Plugin, Source};
+use crate::plugin::config::{Allow, Budget, Isolation, OnFailure, Plugin, Source};
 use crate::route::config::{Host, Match, PathMatch, Rewrite, Segment, Template};
 use crate::telemetry::config::{
     AccessLog, LogFormat, LogInclude, LogOutput, Metrics, Otlp, OtlpProtocol, Scrape, Service, Telemetry, Traces,
@@ -44,9 +44,24 @@ fn upstream(name: &str, endpoints: Vec<Endpoint>) -> Upstream {
 }
 
 fn plugin(name: &str, source: Source, config: serde_json::Value) -> Plugin {
-    let budget =
-        Budget { memory: 16 << 20, deadline: Duration::from_millis(5), series: 1000, log_fields: 32, spans: 16 };
-    Plugin { name: name.into(), source, config, on_failure: OnFailure::Open, required: false, budget }
+    let budget = Budget {
+        memory: 16 << 20,
+        deadline: Duration::from_millis(5),
+        series: 1000,
+        log_fields: 32,
+        spans: 16,
+        ..Budget::default()
+    };
+    Plugin {
+        name: name.into(),
+        source,
+        config,
+        on_failure: OnFailure::Open,
+        required: false,
+        isolation: Isolation::Worker,
+        allow: Allow::ALL,
+        budget,
+    }
 }
 
 fn otlp(endpoint: &str) -> Otlp {

@@ -78,8 +78,9 @@ fn text<'a>(record: &'a Record, property: Text, scratch: &'a mut Scratch) -> Opt
         Text::CorrelationHeader => record.correlation.header.as_str().as_bytes(),
         Text::ErrorReason => record.error?.as_str().as_bytes(),
         Text::ErrorSource => record.error?.source().as_str().as_bytes(),
+        Text::AttemptError => record.attempts.last()?.error?.as_str().as_bytes(),
         // Known without an exchange, and answered before.
-        Text::PluginName => return None,
+        Text::PluginName | Text::Limit | Text::Decision | Text::BreakerState => return None,
     })
 }
 
@@ -100,6 +101,19 @@ fn number(record: &Record, property: Number) -> Option<i64> {
         Number::Sampled => record.trace.sampled.into(),
         Number::TrustedPeer => record.trusted_peer.into(),
         Number::WebSocket => record.websocket.into(),
+        Number::AttemptDuration => {
+            let attempt = record.attempts.last()?;
+            nanos(
+                attempt
+                    .head
+                    .or(attempt.ended)
+                    .map_or_else(|| attempt.started.elapsed(), |end| end.duration_since(attempt.started)),
+            )
+        }
+        Number::AttemptStatus => i64::from(record.attempts.last()?.status?.as_u16()),
+        Number::AttemptReused => record.attempts.last()?.reused.into(),
+        // Not facts of an exchange.
+        Number::PieceBytes | Number::PieceIsLast | Number::ConnectionExchanges | Number::EventsLost => return None,
     })
 }
 

@@ -22,7 +22,8 @@ const DEFINE: &str = r#"
         (if (i32.ne (i32.const -4) (call $metric_add (i32.const 0) (i32.const 0) (f64.const 1))) (then unreachable))
         (if (i32.ne (i32.const -3) (call $tick_every (i64.const 5))) (then unreachable))
         (call $tick_every (i64.const 500)))
-    (func (export "tidegate_tick") (drop (call $metric_add (i32.const 1) (i32.const 0) (f64.const 10))))"#;
+    (func (export "tidegate_tick") (param i32) (result i32)
+        (drop (call $metric_add (i32.const 1) (i32.const 0) (f64.const 10))) (i32.const 0))"#;
 
 #[test]
 fn metrics_arrive_under_their_names_and_labels() {
@@ -46,7 +47,8 @@ fn metrics_arrive_under_their_names_and_labels() {
     assert_eq!(guest.value("took", &[]), 1.0);
     assert_eq!(guest.dropped("metric", "invalid"), 3.0);
     assert_eq!(guest.loaded.tick_interval(), Some(Duration::from_millis(500)));
-    guest.instance.tick();
+    let slot = guest.instance.open();
+    guest.instance.call_with(Hook::Tick, slot, None, Matter::default());
     assert_eq!(guest.value("level", &[]), 10.5);
     assert_eq!(guest.calls("tick", "ok"), 1.0);
 }
@@ -67,7 +69,7 @@ fn series_beyond_the_budget_count_as_other_over_all_workers() {
         )
     );
     let guest = guest(&body);
-    let other = Instance::new(&guest.loaded, &guest.shard);
+    let other = Instance::new(&guest.loaded, &guest.shard, Rc::default(), None);
     for _ in 0..10 {
         assert_eq!(guest.said(), [0]);
         other.call(Hook::RequestHead, other.open(), scope());

@@ -1,6 +1,6 @@
 //! Faults: each is told apart, costs the instance and never the record, and too many shut the plugin out.
 
-use super::super::contract::{Fault, Ticket};
+use super::super::contract::{Answer, Fault, Ticket};
 use super::*;
 
 fn fault(guest: &Guest) -> Fault {
@@ -68,7 +68,7 @@ fn the_deadline_holds_when_the_clock_had_gone_to_sleep() {
     let registry = Registry::new();
     let loaded = Loaded::load(&engine, &plugin, &registry, no_builtin).unwrap();
     std::fs::remove_file(path).unwrap();
-    let instance = Instance::new(&loaded, &registry.shard());
+    let instance = Instance::new(&loaded, &registry.shard(), Rc::default(), None);
     while !engine.is_asleep() {
         std::thread::yield_now();
     }
@@ -214,13 +214,14 @@ fn a_pending_hook_is_resumed_with_its_ticket() {
     let slot = guest.instance.open();
     guest.instance.stage_ticket(Ticket(7));
     let (scope, outcome) = guest.instance.call(Hook::RequestHead, slot, scope());
-    assert!(matches!(outcome, Outcome::Pending(Ticket(7))), "{outcome:?}");
-    let (scope, outcome) = guest.instance.resume(slot, Ticket(8), scope);
+    assert!(matches!(outcome, Outcome::Pending), "{outcome:?}");
+    let (scope, _, outcome) = guest.instance.resume(slot, Ticket(8), Answer::Woke, Some(scope), Matter::Exchange);
     assert!(matches!(outcome, Outcome::Refuse(Fault::Trap(_))), "nobody waits for 8");
-    let (scope, outcome) = guest.instance.resume(slot, Ticket(7), scope);
+    let (scope, _, outcome) = guest.instance.resume(slot, Ticket(7), Answer::Woke, scope, Matter::Exchange);
     assert!(matches!(outcome, Outcome::Continue));
+    let scope = scope.unwrap();
     assert_eq!(said(&scope), [7, 0], "a resumed hook may do what the hook may do");
-    let (_, outcome) = guest.instance.resume(slot, Ticket(7), scope);
+    let (_, _, outcome) = guest.instance.resume(slot, Ticket(7), Answer::Woke, Some(scope), Matter::Exchange);
     assert!(matches!(outcome, Outcome::Refuse(Fault::Trap(_))), "a ticket is answered once");
 }
 
@@ -235,7 +236,7 @@ fn who_waits_in_a_lost_instance_is_told() {
     guest.instance.stage_ticket(Ticket(1));
     let (scope, _) = guest.instance.call(Hook::RequestHead, slot, scope());
     guest.call(Hook::ResponseHead, answered(200));
-    let (_, outcome) = guest.instance.resume(slot, Ticket(1), scope);
+    let (_, _, outcome) = guest.instance.resume(slot, Ticket(1), Answer::Woke, Some(scope), Matter::Exchange);
     assert!(format!("{outcome:?}").contains("was replaced"), "{outcome:?}");
 }
 

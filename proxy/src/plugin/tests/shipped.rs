@@ -10,7 +10,7 @@ fn shipped(name: &str, config: serde_json::Value) -> Result<Guest, LoadError> {
     plugin.budget.memory = 16 * 1024 * 1024;
     let loaded = Loaded::load(engine(), &plugin, &registry, builtin::lookup)?;
     let shard = registry.shard();
-    Ok(Guest { instance: Instance::new(&loaded, &shard), registry, shard, loaded })
+    Ok(Guest { instance: Instance::new(&loaded, &shard, Rc::default(), None), registry, shard, loaded })
 }
 
 /// One exchange through every hook.
