@@ -89,7 +89,7 @@ pub fn parse(text: &str, file_name: &str, environment: &dyn Fn(&str) -> Option<S
         }
     };
     let directory = Path::new(file_name).parent().unwrap_or(Path::new(""));
-    let checked = check::check(file, &root, &sound.node, directory, &mut faults);
+    let checked = check::check(file, &root, &sound.node, directory, environment, &mut faults);
     let source = Arc::new(source);
     let all = located(faults, &source);
     if all.errors() > 0 {

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::{NotUntil, RateLimiter};
@@ -56,6 +57,8 @@ pub struct Subject<'a> {
     /// The client, after trusted proxies.
     pub client: IpAddr,
     pub headers: &'a HeaderMap,
+    /// Names and values that plugins have set for this request, in the order in which they were set.
+    pub plugin_keys: &'a [(Box<str>, Bytes)],
 }
 
 /// What a limit says.
@@ -82,7 +85,7 @@ impl<C: Clock> Limiter<C> {
     pub fn with_clock(config: &Limit, clock: C) -> Self {
         let state = match config.key {
             Key::Global => State::Direct(RateLimiter::direct_with_clock(config.quota, clock)),
-            Key::Route | Key::ClientAddress { .. } | Key::Header(_) => {
+            Key::Route | Key::ClientAddress { .. } | Key::Header(_) | Key::Plugin(_) => {
                 let store = BoundedStore::new(config.max_keys);
                 let limiter = RateLimiter::new(config.quota, store.clone(), clock);
                 State::Keyed { limiter, store, digests: Digests::new(config.key.clone()), reported: AtomicU64::new(0) }
@@ -91,13 +94,14 @@ impl<C: Clock> Limiter<C> {
         Self { state }
     }
 
-    /// Counts the request, and says whether it may pass.
+    /// Counts the request, and says whether it may pass. One that has no key passes, and is not counted.
     pub fn check(&self, subject: &Subject<'_>) -> Decision {
         match &self.state {
             State::Direct(limiter) => decide(limiter.clock(), limiter.check()),
-            State::Keyed { limiter, digests, .. } => {
-                decide(limiter.clock(), limiter.check_key(&digests.digest(subject)))
-            }
+            State::Keyed { limiter, digests, .. } => match digests.digest(subject) {
+                Some(digest) => decide(limiter.clock(), limiter.check_key(&digest)),
+                None => Decision::Allowed,
+            },
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a file whose form is sound to a `Config`: names become indices, and what contradicts itself is found, all of it.
 //! It reads nothing beside the file that it is given.
 
+mod doubts;
 mod listeners;
 mod names;
 mod plugins;
@@ -24,8 +25,15 @@ pub struct Checked {
 }
 
 /// Checks a file. `whole` is the tree before anything unsound was taken out of it, `sound` after; `directory` is where
-/// relative paths begin. What comes back is only to be used where `faults` has no error.
-pub fn check(file: File, whole: &Node, sound: &Node, directory: &Path, faults: &mut Vec<Diagnostic>) -> Checked {
+/// relative paths begin, `environment` the variables. What comes back is only to be used where `faults` has no error.
+pub fn check(
+    file: File,
+    whole: &Node,
+    sound: &Node,
+    directory: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<Diagnostic>,
+) -> Checked {
     let clean = faults.is_empty();
     let mut context = Context { faults, directory, files: Vec::new() };
     let root = At { node: sound, mark: sound.mark() };
@@ -33,17 +41,20 @@ pub fn check(file: File, whole: &Node, sound: &Node, directory: &Path, faults: &
     let (upstream_names, limit_names, plugin_names) = (declared("upstreams"), declared("limits"), declared("plugins"));
 
     let admin = Admin { address: file.admin.address.0.0 };
-    let (listeners, listener_names) = listeners::check(file.listeners, admin.address, whole, root, &mut context);
+    let plugins = plugins::plugins(file.plugins, root.key("plugins"), &mut context);
+    let plugin_names = plugin_names.found(plugins.iter().map(|plugin| &*plugin.name));
+    let plugin_cache = plugins::cache(file.plugin_cache, environment, &context);
+    let (listeners, listener_names) =
+        listeners::check(file.listeners, admin.address, &plugin_names, whole, root, &mut context);
     let upstreams = upstreams::check(file.upstreams, root.key("upstreams"), &mut context);
     let limits = plugins::limits(file.limits, root.key("limits"), &mut context);
-    let plugins = plugins::plugins(file.plugins, root.key("plugins"), &mut context);
     let telemetry =
         telemetry::check(file.telemetry, admin.address, &listener_names, root.key("telemetry"), &mut context);
     let known = routes::Known {
         listeners: &listener_names,
         upstreams: &upstream_names.found(upstreams.iter().map(|upstream| &*upstream.name)),
         limits: &limit_names.found(limits.iter().map(|limit| &*limit.name)),
-        plugins: &plugin_names.found(plugins.iter().map(|plugin| &*plugin.name)),
+        plugins: &plugin_names,
     };
     let routes = routes::check(file.routes, &file.defaults, &known, root, &mut context);
 
@@ -58,12 +69,14 @@ pub fn check(file: File, whole: &Node, sound: &Node, directory: &Path, faults: &
         upstreams,
         limits,
         plugins,
+        plugin_cache,
         telemetry,
     };
     // Of a configuration with errors it cannot be said what is never used.
     if clean && context.faults.iter().all(|fault| fault.severity == super::diagnostic::Severity::Warning) {
-        routes::unused(&config, root, &mut context);
-        routes::hidden(&config, root, &mut context);
+        doubts::unused(&config, root, &mut context);
+        doubts::hidden(&config, root, &mut context);
+        doubts::uncounted(&config, root, &mut context);
     }
     Checked { config, files }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use limit::LimitFile;
 pub use listener::{CertificateFile, HeadFile, ListenerFile, ListenerTlsFile};
 pub use named::Named;
-pub use plugin::{BudgetFile, OnFailureFile, PluginFile};
+pub use plugin::{BudgetFile, CapabilityFile, IsolationFile, OnFailureFile, PluginFile};
 pub use route::{MatchFile, RewriteFile, RouteFile};
 pub use telemetry::{
     AccessLogFile, AlwaysFile, LogFormatFile, MetricsFile, OtlpFile, OtlpProtocolFile, ScrapeFile, ServiceFile,
@@ -59,10 +59,26 @@ pub struct File {
     pub upstreams: Named<UpstreamFile>,
     /// Policies on how much traffic is let through, by name. They act where a route lists them.
     pub limits: Named<LimitFile>,
-    /// Plugins, by name. They act where a route lists them.
+    /// Plugins, by name. They act where a route or a listener lists them.
     pub plugins: Named<PluginFile>,
+    /// Where compiled plugins are kept, so that the next start need not compile them again: `true` is
+    /// `$XDG_CACHE_HOME/tidegate` or `~/.cache/tidegate`, and nowhere where the process has neither; `false` is nowhere.
+    pub plugin_cache: PluginCacheFile,
     /// What leaves the proxy about the traffic.
     pub telemetry: TelemetryFile,
+}
+
+/// Where compiled plugins are kept.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum PluginCacheFile {
+    Usual(bool),
+    Directory {
+        /// A directory that only the proxy's user can write to: what stands there is run as it is. Made where it is
+        /// missing. Relative to the directory of the configuration.
+        #[schemars(length(min = 1), example = &"/var/cache/tidegate")]
+        directory: String,
+    },
 }
 
 /// The port for operators.
@@ -104,6 +120,7 @@ impl Default for File {
             upstreams: Named::default(),
             limits: Named::default(),
             plugins: Named::default(),
+            plugin_cache: PluginCacheFile::Usual(true),
             telemetry: TelemetryFile::default(),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     pub limits: Vec<Limit>,
     pub plugins: Vec<Plugin>,
+    /// Where compiled plugins are kept; `None` is nowhere. It may be missing, and it may not be writable.
+    pub plugin_cache: Option<PathBuf>,
     pub telemetry: Telemetry,
 }
 

@@ -60,7 +60,7 @@ fn section(page: &mut String, key: &str, schema: &Json, required: bool) {
     if let Kind::List(below) | Kind::Map(below) = kind(schema) {
         walk(&mut rows, &format!("{key}{prefix}"), below);
     } else {
-        walk(&mut rows, key, schema);
+        walk_choices(&mut rows, key, schema);
     }
     page.push_str("| Key | Type | Default | What |\n| --- | --- | --- | --- |\n");
     for row in rows {
@@ -91,7 +91,11 @@ fn walk_choices(rows: &mut Vec<String>, path: &str, schema: &Json) {
 
 fn row(path: &str, schema: &Json, required: bool) -> String {
     let mut what = text(schema, "description").replace('\n', " ");
-    for (word, meaning) in words(schema) {
+    let words = match kind(schema) {
+        Kind::List(item) => words(item),
+        Kind::Object | Kind::Map(_) | Kind::Value => words(schema),
+    };
+    for (word, meaning) in words {
         let _ = write!(what, " `{word}`{}", if meaning.is_empty() { ";".to_owned() } else { format!(": {meaning}") });
     }
     let examples: Vec<String> = array(schema, "examples").map(|example| format!("`{}`", flow(example))).collect();

@@ -57,7 +57,7 @@ fn ten_errors_are_shown_at_once() {
 
 #[test]
 fn errors_of_many_kinds_are_shown_at_once() {
-    golden(include_str!("tests/many_kinds.yaml"), "many_kinds.txt", 29);
+    golden(include_str!("tests/many_kinds.yaml"), "many_kinds.txt", 40);
 }
 
 /// What is said must be what stands in the file; `UPDATE_GOLDEN=1` writes it.
@@ -243,6 +243,73 @@ fn warnings_refuse_nothing() {
         ]
     );
     assert!(loaded.warnings.iter().all(|warning| warning.severity == Severity::Warning));
+}
+
+#[test]
+fn what_a_plugin_may_name_is_not_called_unused() {
+    let text = |plugin: &str| {
+        format!(
+            "listeners: [{{ address: \"0.0.0.0:80\", plugins: [p] }}]\n\
+             routes:\n  - {{ upstream: app, limits: [tenants] }}\n  - {{ name: canary, upstream: app }}\n\
+             upstreams: {{ app: {{ endpoints: [\"h:1\"] }}, auth: {{ endpoints: [\"h:2\"] }} }}\n\
+             limits: {{ tenants: {{ key: plugin.tenant, rate: 1/s }} }}\nplugins: {{ p: {plugin} }}\n\
+             defaults: {{ plugins: [p] }}\n"
+        )
+    };
+    let [unused, hidden, uncounted] =
+        ["upstream `auth` is never used", "route `canary` can never match", "limit `tenants` never counts"];
+    for (plugin, expected) in [
+        ("{ file: a.wasm }", vec![]),
+        ("{ file: a.wasm, allow: [call_outs] }", vec![hidden, uncounted]),
+        ("{ file: a.wasm, allow: [routing] }", vec![]),
+        ("{ file: a.wasm, allow: [] }", vec![hidden, unused, uncounted]),
+        // A shipped one names what its configuration names.
+        ("{ builtin: x }", vec![hidden, unused]),
+        ("{ builtin: x, config: { rules: [{ ask: auth }] } }", vec![hidden]),
+        ("{ builtin: x, config: { to: { canary: 1 } } }", vec![unused]),
+    ] {
+        let loaded = good(&text(plugin));
+        let found: Vec<&str> = loaded.warnings.iter().map(|warning| &*warning.message).collect();
+        assert_eq!(found, expected, "{plugin}");
+    }
+}
+
+#[test]
+fn a_plugin_of_a_listener_is_used() {
+    let text = "listeners: [{ address: \"0.0.0.0:80\", plugins: [b, a] }]\nroutes: [{ upstream: app }]\n\
+                upstreams: { app: { endpoints: [\"h:1\"] } }\n\
+                plugins: { a: { file: a.wasm }, b: { file: b.wasm, isolation: exchange } }";
+    let loaded = good(text);
+    assert_eq!(loaded.config.listeners[0].plugins, [1, 0]);
+    assert_eq!(loaded.config.plugins[1].isolation, crate::plugin::config::Isolation::Exchange);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn compiled_plugins_are_kept_where_the_user_keeps_caches() {
+    for (written, variables, expected) in [
+        ("", &[("HOME", "/home/edge")][..], Some("/home/edge/.cache/tidegate")),
+        ("", &[("HOME", "/home/edge"), ("XDG_CACHE_HOME", "/cache")], Some("/cache/tidegate")),
+        ("", &[("HOME", "/home/edge"), ("XDG_CACHE_HOME", "cache")], Some("/home/edge/.cache/tidegate")),
+        ("", &[], None),
+        ("plugin_cache: true", &[("HOME", "/home/edge")], Some("/home/edge/.cache/tidegate")),
+        ("plugin_cache: false", &[("HOME", "/home/edge")], None),
+        ("plugin_cache: { directory: compiled }", &[("HOME", "/home/edge")], Some("/etc/tidegate/compiled")),
+    ] {
+        let environment =
+            |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        let loaded = parse(&with(written), "/etc/tidegate/main.yaml", &environment).unwrap();
+        assert_eq!(loaded.config.plugin_cache, expected.map(PathBuf::from), "{written} {variables:?}");
+    }
+}
+
+#[test]
+fn bodies_that_are_not_seen_cannot_be_changed() {
+    let text =
+        |allow: &str| with(&format!("defaults: {{ plugins: [p] }}\nplugins: {{ p: {{ file: a, allow: {allow} }} }}"));
+    let loaded = good(&text("[metrics, change_bodies]"));
+    assert_eq!(loaded.warnings[0].message, "`change_bodies` without `read_bodies`");
+    assert!(good(&text("[read_bodies, change_bodies]")).warnings.is_empty());
 }
 
 #[test]

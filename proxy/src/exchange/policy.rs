@@ -34,7 +34,12 @@ pub(super) fn limits(exchange: &mut Exchange) -> Result<(), Stop> {
     let Some(route) = route.and_then(|route| view.route(route)) else { return Ok(()) };
     let record = record.as_deref_mut().ok_or(Reason::Internal)?;
     for limit in route.limits.iter().filter_map(|&limit| view.limit(limit)) {
-        let subject = Subject { route: &route.scope.name, client: record.client, headers: &record.request.headers };
+        let subject = Subject {
+            route: &route.scope.name,
+            client: record.client,
+            headers: &record.request.headers,
+            plugin_keys: &[],
+        };
         let decision = limit.check(&subject);
         record.limits.push((Arc::clone(&limit.name), decision == Decision::Allowed));
         if let Decision::Limited { retry_after } = decision {

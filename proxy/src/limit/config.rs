@@ -28,4 +28,15 @@ pub enum Key {
     ClientAddress { ipv6_prefix: u8 },
     /// Each value of a request header; requests without it share one key.
     Header(HeaderName),
+    /// Each value that a plugin has set under this name; requests for which none has are not counted.
+    Plugin(Arc<str>),
+}
+
+// === impl Key ===
+
+impl Key {
+    /// Whether the plugins of a request must have run before it can be counted.
+    pub const fn is_set_by_plugins(&self) -> bool {
+        matches!(self, Self::Plugin(_))
+    }
 }

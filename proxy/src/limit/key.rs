@@ -28,9 +28,9 @@ impl Digests {
         Self { key, low: RandomState::new(), high: RandomState::new() }
     }
 
-    /// The key that this request counts for.
-    pub fn digest(&self, subject: &Subject<'_>) -> Digest {
-        match &self.key {
+    /// The key that this request counts for; `None` where it counts for none.
+    pub fn digest(&self, subject: &Subject<'_>) -> Option<Digest> {
+        Some(match &self.key {
             Key::Global => Digest(0),
             Key::Route => self.secret(subject.route.as_bytes()),
             Key::ClientAddress { ipv6_prefix } => Digest(address(subject.client, *ipv6_prefix)),
@@ -38,7 +38,12 @@ impl Digests {
                 None => Digest(0),
                 Some(value) => self.secret(value.as_bytes()),
             },
-        }
+            Key::Plugin(name) => {
+                // What was set last counts.
+                let (_, value) = subject.plugin_keys.iter().rev().find(|(set, _)| **set == **name)?;
+                self.secret(value)
+            }
+        })
     }
 
     fn secret(&self, text: &[u8]) -> Digest {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use governor::Quota;
 use governor::clock::FakeRelativeClock;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -27,7 +28,7 @@ fn limit(key: Key, burst: u32, max_keys: usize) -> Limit {
 
 fn from<C: governor::clock::Clock>(limiter: &Limiter<C>, client: &str) -> Decision {
     let headers = HeaderMap::new();
-    limiter.check(&Subject { route: "app", client: client.parse().unwrap(), headers: &headers })
+    limiter.check(&Subject { route: "app", client: client.parse().unwrap(), headers: &headers, plugin_keys: &[] })
 }
 
 fn passes<C: governor::clock::Clock>(limiter: &Limiter<C>, client: &str) -> bool {
@@ -82,7 +83,7 @@ fn header_values_and_routes_count_by_themselves() {
         let headers: HeaderMap =
             value.map(|value| (name.clone(), HeaderValue::from_static(value))).into_iter().collect();
         let client = IpAddr::V6(Ipv6Addr::LOCALHOST);
-        limiter.check(&Subject { route: "app", client, headers: &headers }) == Decision::Allowed
+        limiter.check(&Subject { route: "app", client, headers: &headers, plugin_keys: &[] }) == Decision::Allowed
     };
     assert!(passes(Some("acme")) && passes(Some("globex")) && passes(None));
     assert!(!passes(Some("acme")) && !passes(Some("globex")) && !passes(None));
@@ -91,7 +92,7 @@ fn header_values_and_routes_count_by_themselves() {
     let headers = HeaderMap::new();
     let passes = |route| {
         let client = IpAddr::V6(Ipv6Addr::LOCALHOST);
-        limiter.check(&Subject { route, client, headers: &headers }) == Decision::Allowed
+        limiter.check(&Subject { route, client, headers: &headers, plugin_keys: &[] }) == Decision::Allowed
     };
     assert!(passes("a") && passes("b") && !passes("a") && !passes("b"));
 }
@@ -122,7 +123,10 @@ fn a_flood_of_keys_is_bounded_and_does_not_push_out_who_comes_often() {
     let headers = HeaderMap::new();
     for count in 0..1_000_000_u32 {
         let client = IpAddr::V6(Ipv6Addr::from(u128::from(count) << 64 | 0x2001 << 112));
-        assert_eq!(limiter.check(&Subject { route: "app", client, headers: &headers }), Decision::Allowed);
+        assert_eq!(
+            limiter.check(&Subject { route: "app", client, headers: &headers, plugin_keys: &[] }),
+            Decision::Allowed
+        );
         assert!(limiter.keys() <= CAP);
         if count % 50 == 0 {
             assert!(!passes(&limiter, "192.0.2.1"), "forgotten after {count} keys");
@@ -140,4 +144,29 @@ fn a_small_cap_is_exact() {
     assert_eq!((limiter.keys(), limiter.evictions()), (2, 1));
     assert!(!passes(&limiter, "10.0.0.2"));
     assert!(passes(&limiter, "10.0.0.1"), "the longest unused was forgotten");
+}
+
+#[test]
+fn what_plugins_set_counts_by_its_last_value_and_who_has_none_is_not_counted() {
+    let limiter = Limiter::with_clock(&limit(Key::Plugin("tenant".into()), 1, 100), FakeRelativeClock::default());
+    let passes = |keys: &[(&str, &str)]| {
+        let headers = HeaderMap::new();
+        let keys: Vec<(Box<str>, Bytes)> =
+            keys.iter().map(|(name, value)| ((*name).into(), Bytes::copy_from_slice(value.as_bytes()))).collect();
+        let client = "10.0.0.1".parse().unwrap();
+        let subject = Subject { route: "app", client, headers: &headers, plugin_keys: &keys };
+        limiter.check(&subject) == Decision::Allowed
+    };
+    for _ in 0..3 {
+        assert!(passes(&[]));
+        assert!(passes(&[("tenan", "acme"), ("tenants", "acme")]));
+    }
+    assert_eq!(limiter.keys(), 0);
+    assert!(passes(&[("tenant", "acme")]));
+    assert!(!passes(&[("tenant", "acme")]));
+    assert!(passes(&[("tenant", "acme"), ("tenant", "globex")]), "the last one counts");
+    assert!(!passes(&[("tenant", "globex")]));
+    assert!(passes(&[("tenant", "")]), "an empty value is a value");
+    assert!(!passes(&[("tenant", "")]));
+    assert_eq!(limiter.keys(), 3);
 }

@@ -21,6 +21,8 @@ pub struct Listener {
     pub head: HeadLimits,
     /// How long a connection may be silent: between requests, and within a body that the client owes.
     pub idle_timeout: Duration,
+    /// Indices into the configuration's plugins: whose hooks for connections run here, in order.
+    pub plugins: Vec<usize>,
 }
 
 /// The certificates of a listener; the first is for clients that name no host.

@@ -98,6 +98,7 @@ mod tests {
             max_connections: NonZeroU32::MIN,
             head: HeadLimits { max_size: 1024, max_headers: 10, timeout: Duration::from_secs(1) },
             idle_timeout: Duration::from_secs(1),
+            plugins: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::wire::config::HeadLimits;
 pub(super) fn check(
     files: Vec<ListenerFile>,
     admin: Option<SocketAddr>,
+    plugins: &Names,
     whole: &Node,
     root: At<'_>,
     context: &mut Context<'_>,
@@ -44,6 +45,7 @@ pub(super) fn check(
             context.warn(at.key("address"), "port 443 without TLS", "give the listener `tls`");
         }
         let tls = file.tls.map(|file| tls(&file, context));
+        let plugins = plugins.find_all("plugin", &file.plugins, at.key("plugins"), context);
         let trusted_proxies = file.trusted_proxies.into_iter().map(|network| network.0).collect();
         listeners.push(Listener {
             name: name.into(),
@@ -57,6 +59,7 @@ pub(super) fn check(
                 timeout: file.head.timeout.0.0,
             },
             idle_timeout: file.idle_timeout.0.0,
+            plugins,
         });
     }
     let mut names = Names::of(whole, "").found(listeners.iter().map(|listener| &*listener.name));

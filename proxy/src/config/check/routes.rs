@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::names::Names;
 use super::{At, Context};
 use crate::config::file::{DefaultsFile, MatchFile, RouteFile};
-use crate::config::model::{Config, Route};
+use crate::config::model::Route;
 use crate::route::config::{Match, PathMatch, Rewrite};
 
 /// The names that a route can refer to.
@@ -61,36 +61,6 @@ pub(super) fn check(
         routes.push(Route { name: name.into(), matcher, rewrite, upstream, limits, plugins, timeout });
     }
     routes
-}
-
-/// Warns of what is declared and never used.
-pub(super) fn unused(config: &Config, root: At<'_>, context: &mut Context<'_>) {
-    let mut warn = |kind: &str, key: &str, name: &str, used: bool| {
-        if !used {
-            context.warn_at_key(root.key(key).key(name), format!("{kind} `{name}` is never used"), "no route names it");
-        }
-    };
-    for (index, upstream) in config.upstreams.iter().enumerate() {
-        warn("upstream", "upstreams", &upstream.name, config.routes.iter().any(|route| route.upstream == index));
-    }
-    for (index, limit) in config.limits.iter().enumerate() {
-        warn("limit", "limits", &limit.name, config.routes.iter().any(|route| route.limits.contains(&index)));
-    }
-    for (index, plugin) in config.plugins.iter().enumerate() {
-        warn("plugin", "plugins", &plugin.name, config.routes.iter().any(|route| route.plugins.contains(&index)));
-    }
-}
-
-/// Warns of routes that can never match, since one before them takes all of their requests.
-pub(super) fn hidden(config: &Config, root: At<'_>, context: &mut Context<'_>) {
-    for (index, route) in config.routes.iter().enumerate() {
-        let before = config.routes.iter().take(index).find(|before| before.matcher.shadows(&route.matcher));
-        if let Some(before) = before {
-            let help = format!("route `{}` before it takes all of its requests", before.name);
-            let message = format!("route `{}` can never match", route.name);
-            context.warn(root.key("routes").item(index), message, help);
-        }
-    }
 }
 
 fn free_name(upstream: &str, taken: &mut HashSet<String>) -> String {

@@ -12,8 +12,9 @@ use crate::config::syntax::{LimitKey, Rate, Text};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitFile {
-    /// What it counts by. Requests without the header of `request_header.<name>` share one count.
-    #[schemars(example = &"client.address", example = &"request_header.x-api-key")]
+    /// What it counts by. Requests without the header of `request_header.<name>` share one count; those for which
+    /// no plugin of the route has set the key `<name>` of `plugin.<name>` are not counted.
+    #[schemars(example = &"client.address", example = &"request_header.x-api-key", example = &"plugin.tenant")]
     pub key: Text<LimitKey>,
     /// How many requests are let through in the long run, for each value of the key.
     #[schemars(example = &"100/s")]

@@ -38,6 +38,10 @@ pub struct ListenerFile {
     #[serde(default = "idle_timeout")]
     #[schemars(example = &"75s")]
     pub idle_timeout: Text<Time>,
+    /// Names of plugins whose hooks for connections run here, in order. Their other hooks run where a route lists them.
+    #[serde(default)]
+    #[schemars(example = ["guard"])]
+    pub plugins: Vec<String>,
 }
 
 /// TLS towards clients.

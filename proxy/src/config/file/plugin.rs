@@ -25,8 +25,54 @@ pub struct PluginFile {
     pub on_failure: OnFailureFile,
     /// Refuse the whole configuration when this plugin cannot load, instead of going on without it.
     pub required: bool,
+    /// What shares an instance of it.
+    pub isolation: IsolationFile,
+    /// What it is allowed to do. What is not listed is denied and counted; it can read facts and headers all the same.
+    #[schemars(example = ["metrics", "log_fields"])]
+    pub allow: Vec<CapabilityFile>,
     /// What it may use.
     pub budget: BudgetFile,
+}
+
+/// What shares an instance of a plugin.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IsolationFile {
+    /// All exchanges of a worker: cheap, and what it remembers stays.
+    #[default]
+    Worker,
+    /// Nothing: each exchange has a fresh instance, which is started for it and forgotten after it.
+    Exchange,
+}
+
+/// What a plugin can be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CapabilityFile {
+    /// Metrics of its own.
+    Metrics,
+    /// Fields of the exchange's log line.
+    LogFields,
+    /// Log lines of its own.
+    LogLines,
+    /// Child spans, and attributes, events and status of spans.
+    Spans,
+    /// Changing headers and trailers, and the correlation id.
+    Headers,
+    /// Answering instead of the upstream.
+    Reply,
+    /// Seeing bodies.
+    ReadBodies,
+    /// Changing bodies; goes with `read_bodies`.
+    ChangeBodies,
+    /// Choosing route, upstream and timeout, and what limits count by.
+    Routing,
+    /// A store of keys and values, shared by all workers.
+    KeyValue,
+    /// Requests of its own to upstreams.
+    CallOuts,
+    /// Closing connections as they open.
+    Connections,
 }
 
 /// What becomes of an exchange whose plugin failed.
@@ -44,7 +90,7 @@ pub enum OnFailureFile {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BudgetFile {
-    /// Linear memory, for each instance; there is one instance per worker.
+    /// Linear memory, for each instance; how many there are is for `isolation` to say.
     #[schemars(extend("x-min" = "64KiB", "x-max" = "4GiB"), example = &"16MiB")]
     pub memory: Text<Size>,
     /// Wall time of one call of a hook.
@@ -59,6 +105,15 @@ pub struct BudgetFile {
     /// Child spans it may start in an exchange.
     #[schemars(range(min = 0, max = 1000), example = 16)]
     pub spans: u32,
+    /// Log lines of its own in a second, on each worker.
+    #[schemars(range(min = 0, max = 1_000_000), example = 100)]
+    pub log_lines: u32,
+    /// Call-outs under way at a time, on each worker.
+    #[schemars(range(min = 0, max = 10_000), example = 100)]
+    pub call_outs: u32,
+    /// Its store, over all workers: keys, values, and 64 bytes more for each.
+    #[schemars(extend("x-min" = "1KiB", "x-max" = "4GiB"), example = &"1MiB")]
+    pub key_value: Text<Size>,
 }
 
 impl Default for PluginFile {
@@ -69,6 +124,8 @@ impl Default for PluginFile {
             config: serde_json::Value::Object(serde_json::Map::new()),
             on_failure: OnFailureFile::default(),
             required: false,
+            isolation: IsolationFile::default(),
+            allow: CapabilityFile::ALL.to_vec(),
             budget: BudgetFile::default(),
         }
     }
@@ -82,6 +139,26 @@ impl Default for BudgetFile {
             series: 1000,
             log_fields: 32,
             spans: 16,
+            log_lines: 100,
+            call_outs: 100,
+            key_value: Text(Size(1 << 20)),
         }
     }
+}
+
+impl CapabilityFile {
+    const ALL: [Self; 12] = [
+        Self::Metrics,
+        Self::LogFields,
+        Self::LogLines,
+        Self::Spans,
+        Self::Headers,
+        Self::Reply,
+        Self::ReadBodies,
+        Self::ChangeBodies,
+        Self::Routing,
+        Self::KeyValue,
+        Self::CallOuts,
+        Self::Connections,
+    ];
 }

@@ -37,6 +37,8 @@ pub enum LimitKey {
     Route,
     ClientAddress,
     Header(HeaderName),
+    /// What a plugin sets under this name.
+    Plugin(String),
 }
 
 /// A name that can be a label: 1 to 64 letters, digits, `-`, `_` and `.`.
@@ -119,7 +121,7 @@ impl Syntax for Output {
 
 impl Syntax for LimitKey {
     const FORMAT: &'static str = "limit-key";
-    const ALLOWED: &'static str = "`global`, `route`, `client.address`, or `request_header.<name>`";
+    const ALLOWED: &'static str = "`global`, `route`, `client.address`, `request_header.<name>`, or `plugin.<name>`";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -130,6 +132,15 @@ impl Syntax for LimitKey {
         }
         if let Some(name) = text.strip_prefix("request_header.") {
             return HeaderName::parse(name).map(Self::Header);
+        }
+        if let Some(name) = text.strip_prefix("plugin.") {
+            let allowed =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+            return if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+                Ok(Self::Plugin(name.to_owned()))
+            } else {
+                Err("the name after `plugin.` has 1 to 64 small letters, digits, `-`, `_` and `.`".to_owned())
+            };
         }
         if let Some(name) = text.strip_prefix("header.") {
             return Err(format!("did you mean `request_header.{name}`?"));
@@ -148,6 +159,7 @@ impl Syntax for LimitKey {
             Self::Route => "route".to_owned(),
             Self::ClientAddress => "client.address".to_owned(),
             Self::Header(name) => format!("request_header.{name}"),
+            Self::Plugin(name) => format!("plugin.{name}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::config::model::{Admin, Config, Route};
 use crate::limit::config::{Key, Limit};
 use crate::listen::config::{Certificate, Listener, Tls as ListenerTls};
-use crate::plugin::config::{Allow, Budget, Isolation, OnFailure, Plugin, Source};
+use crate::plugin::config::{Allow, Budget, Capability, Isolation, OnFailure, Plugin, Source};
 use crate::route::config::{Host, Match, PathMatch, Rewrite, Segment, Template};
 use crate::telemetry::config::{
     AccessLog, LogFormat, LogInclude, LogOutput, Metrics, Otlp, OtlpProtocol, Scrape, Service, Telemetry, Traces,
@@ -50,7 +50,9 @@ fn plugin(name: &str, source: Source, config: serde_json::Value) -> Plugin {
         series: 1000,
         log_fields: 32,
         spans: 16,
-        ..Budget::default()
+        log_lines: 100,
+        call_outs: 100,
+        key_value: 1 << 20,
     };
     Plugin {
         name: name.into(),
@@ -83,6 +85,7 @@ pub(super) fn ten_lines() -> Config {
             max_connections: count(10_000),
             head: HeadLimits { max_size: 32 << 10, max_headers: 100, timeout: seconds(10) },
             idle_timeout: seconds(75),
+            plugins: vec![],
         }],
         routes: vec![Route {
             name: "app".into(),
@@ -99,6 +102,7 @@ pub(super) fn ten_lines() -> Config {
             plugin("ids", Source::Builtin("correlation-id".into()), json!({})),
             plugin("checkout", Source::File("plugins/checkout.wasm".into()), json!({ "tenants": ["acme", "globex"] })),
         ],
+        plugin_cache: None,
         telemetry: Telemetry {
             service: Service { name: "tidegate".into(), namespace: None, attributes: vec![] },
             otlp: Some(otlp("http://127.0.0.1:4317")),
@@ -140,7 +144,7 @@ pub(super) fn full() -> Config {
         },
         rewrite: Rewrite { prefix: Some("/v1/users".into()), host: Some(HeaderValue::from_static("users.internal")) },
         upstream: 0,
-        limits: vec![0],
+        limits: vec![0, 1],
         plugins: vec![0, 1],
         timeout: Some(seconds(30)),
     };
@@ -189,16 +193,36 @@ pub(super) fn full() -> Config {
             },
             upstream("chat", vec![endpoint("10.0.0.7", 4000, 1)]),
         ],
-        limits: vec![Limit {
-            name: "per-client".into(),
-            key: Key::ClientAddress { ipv6_prefix: 64 },
-            quota: Quota::per_second(count(100)).allow_burst(count(200)),
-            max_keys: NonZeroUsize::new(100_000).unwrap(),
-        }],
+        limits: vec![
+            Limit {
+                name: "per-client".into(),
+                key: Key::ClientAddress { ipv6_prefix: 64 },
+                quota: Quota::per_second(count(100)).allow_burst(count(200)),
+                max_keys: NonZeroUsize::new(100_000).unwrap(),
+            },
+            Limit {
+                name: "per-kind".into(),
+                key: Key::Plugin("kind".into()),
+                quota: Quota::per_second(count(1000)),
+                max_keys: NonZeroUsize::new(100_000).unwrap(),
+            },
+        ],
         plugins: vec![
             plugin("ids", Source::Builtin("correlation-id".into()), ids),
-            plugin("classify", Source::Builtin("request-classifier".into()), classify),
+            Plugin {
+                allow: Allow::only([
+                    Capability::Metrics,
+                    Capability::LogFields,
+                    Capability::LogLines,
+                    Capability::Spans,
+                    Capability::Headers,
+                    Capability::Reply,
+                    Capability::Routing,
+                ]),
+                ..plugin("classify", Source::Builtin("request-classifier".into()), classify)
+            },
         ],
+        plugin_cache: Some("/var/cache/tidegate".into()),
         telemetry: Telemetry {
             service: Service { name: "edge".into(), namespace: Some("prod".into()), attributes: vec![] },
             otlp: Some(otlp("http://tempo:4317")),
