@@ -1,10 +1,12 @@
-//! What a plugin defines while it is configured: label sets, metrics, its tick.
+//! What a plugin defines while it is configured: label sets, metrics, its tick, how it wants bodies.
 //! It only reads and checks; the registry is defined in `load`, the series live in `series`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_abi::{MetricKind, Reader, limits, status};
+use tidegate_abi::{Body, MetricKind, Reader, limits, status};
+
+use super::contract::BodyWish;
 
 /// The value of a label whose index lies beyond its set, and of every label of a metric's overflow series.
 pub(super) const OTHER: &str = "other";
@@ -19,6 +21,7 @@ pub(super) struct Definitions {
     pub label_sets: Vec<LabelSet>,
     pub metrics: Vec<Metric>,
     pub tick: Option<Duration>,
+    bodies: [BodyWish; 2],
 }
 
 /// A closed set of values, which is also the name of the label that has them.
@@ -75,6 +78,17 @@ impl Definitions {
                 status::OK
             }
             _ => status::INVALID,
+        }
+    }
+
+    /// How the plugin wants this body, where it says nothing else for an exchange.
+    pub fn body(&self, body: Body) -> BodyWish {
+        self.bodies.get(body as usize).copied().unwrap_or_default()
+    }
+
+    pub fn set_body(&mut self, body: Body, wish: BodyWish) {
+        if let Some(place) = self.bodies.get_mut(body as usize) {
+            *place = wish;
         }
     }
 }

@@ -20,6 +20,16 @@ pub(super) enum Effect {
     Header,
     Correlation,
     Reply,
+    Body,
+    Route,
+    Upstream,
+    Timeout,
+    LimitKey,
+    Store,
+    Sleep,
+    CallOut,
+    Connection,
+    State,
 }
 
 /// Why it did not get it.
@@ -28,6 +38,8 @@ pub(super) enum Why {
     Budget,
     Invalid,
     Reserved,
+    /// The operator does not allow it.
+    Denied,
 }
 
 /// The counters, made when they are first needed: most plugins never drop anything.
@@ -53,6 +65,16 @@ impl Effect {
             Self::Header => "header",
             Self::Correlation => "correlation",
             Self::Reply => "reply",
+            Self::Body => "body",
+            Self::Route => "route",
+            Self::Upstream => "upstream",
+            Self::Timeout => "timeout",
+            Self::LimitKey => "limit_key",
+            Self::Store => "store",
+            Self::Sleep => "sleep",
+            Self::CallOut => "call_out",
+            Self::Connection => "connection",
+            Self::State => "state",
         }
     }
 }
@@ -65,6 +87,7 @@ impl Why {
             Self::Budget => "budget",
             Self::Invalid => "invalid",
             Self::Reserved => "reserved",
+            Self::Denied => "denied",
         }
     }
 
@@ -73,6 +96,7 @@ impl Why {
         match self {
             Self::Budget => status::BUDGET,
             Self::Invalid | Self::Reserved => status::INVALID,
+            Self::Denied => status::DENIED,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The host functions of the ABI: what the guest may ask for. Bytes first, pull only: the guest brings every buffer.
 //! A pointer that leads out of the guest's memory traps; everything else that is wrong is a status.
 
+mod body;
+mod callout;
 mod configure;
 mod header;
 mod log;
@@ -35,7 +37,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     span::link(linker)?;
     header::link(linker)?;
     property::link(linker)?;
+    body::link(linker)?;
     reply::link(linker)?;
+    callout::link(linker)?;
     wasi::link(linker)
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook, VERSION, Verdict};
-use wasmtime::{Instance, Store, Trap, TypedFunc, WasmBacktrace};
+use tidegate_abi::{EXPORT_VERSION, Hook, Signature, VERSION, Verdict};
+use wasmtime::{Extern, Instance, ModuleExport, Store, Trap, TypedFunc, WasmBacktrace};
 
 use super::contract::Fault;
 use super::engine::Engine;
@@ -15,10 +15,10 @@ use super::state::State;
 /// A running instance.
 pub(super) struct Live {
     pub store: Store<State>,
-    request_head: Option<TypedFunc<i32, i32>>,
-    response_head: Option<TypedFunc<i32, i32>>,
+    /// By hook, those that decide something.
+    deciding: [Option<TypedFunc<i32, i32>>; Hook::ALL.len()],
     log: Option<TypedFunc<i32, ()>>,
-    tick: Option<TypedFunc<i32, i32>>,
+    hand_over: Option<TypedFunc<(), i32>>,
     resume: Option<TypedFunc<(i32, i32), i32>>,
     release: Option<TypedFunc<i32, ()>>,
 }
@@ -49,16 +49,15 @@ impl Live {
     pub fn start(
         engine: &Engine,
         program: &Program,
-        mut state: State,
+        state: State,
         deadline: Duration,
     ) -> Result<Self, (Box<State>, StartFault)> {
-        state.prepare();
         let mut store = Store::new(engine.wasm(), state);
         store.limiter(|state| &mut state.limits);
         engine.wake();
         store.set_epoch_deadline(engine.ticks(deadline));
         match Self::run_start(&mut store, program, deadline) {
-            Ok(instance) => Ok(Self::resolve(store, &instance)),
+            Ok(instance) => Ok(Self::resolve(store, &instance, program)),
             Err(fault) => Err((Box::new(store.into_data()), fault)),
         }
     }
@@ -94,15 +93,23 @@ impl Live {
     }
 
     /// Finds the exports once; a call then only reads a field. Their types were checked with the module.
-    fn resolve(mut store: Store<State>, instance: &Instance) -> Self {
-        let store_mut = &mut store;
+    fn resolve(mut store: Store<State>, instance: &Instance, program: &Program) -> Self {
+        let mut find = |export: &Option<ModuleExport>| {
+            instance.get_module_export(&mut store, export.as_ref()?).and_then(Extern::into_func)
+        };
+        let deciding = Hook::ALL.map(|hook| match hook.signature() {
+            Signature::Deciding => find(program.hooks.get(hook as usize)?),
+            Signature::Plain | Signature::Noting => None,
+        });
+        let mut one = |hook: Hook| find(program.hooks.get(hook as usize)?);
+        let (log, hand_over) = (one(Hook::Log), one(Hook::HandOver));
+        let (resume, release) = (find(&program.resume), find(&program.release));
         Self {
-            request_head: instance.get_typed_func(&mut *store_mut, Hook::RequestHead.export()).ok(),
-            response_head: instance.get_typed_func(&mut *store_mut, Hook::ResponseHead.export()).ok(),
-            log: instance.get_typed_func(&mut *store_mut, Hook::Log.export()).ok(),
-            tick: instance.get_typed_func(&mut *store_mut, Hook::Tick.export()).ok(),
-            resume: instance.get_typed_func(&mut *store_mut, EXPORT_RESUME).ok(),
-            release: instance.get_typed_func(&mut *store_mut, EXPORT_RELEASE).ok(),
+            deciding: deciding.map(|function| function?.typed(&store).ok()),
+            log: log.and_then(|function| function.typed(&store).ok()),
+            hand_over: hand_over.and_then(|function| function.typed(&store).ok()),
+            resume: resume.and_then(|function| function.typed(&store).ok()),
+            release: release.and_then(|function| function.typed(&store).ok()),
             store,
         }
     }
@@ -115,15 +122,13 @@ impl Live {
         self.store.set_epoch_deadline(ticks);
         let store = &mut self.store;
         let verdict = match entry {
-            Entry::Hook(Hook::RequestHead) => self.request_head.as_ref().map(|call| call.call(store, slot)),
-            Entry::Hook(Hook::ResponseHead) => self.response_head.as_ref().map(|call| call.call(store, slot)),
             Entry::Hook(Hook::Log) => self.log.as_ref().map(|call| call.call(store, slot).map(|()| 0)),
-            Entry::Hook(Hook::Tick) => self.tick.as_ref().map(|call| call.call(store, slot)),
-            Entry::Hook(_) => None,
-            Entry::Resume(ticket) => match &self.resume {
-                Some(call) => Some(call.call(store, (slot, ticket))),
-                None => return Err(Fault::Trap(format!("returned pending, but does not export `{EXPORT_RESUME}`"))),
-            },
+            Entry::Hook(Hook::HandOver) => self.hand_over.as_ref().map(|call| call.call(store, ())),
+            Entry::Hook(hook) => {
+                let call = self.deciding.get(hook as usize).and_then(Option::as_ref);
+                call.map(|call| call.call(store, slot))
+            }
+            Entry::Resume(ticket) => self.resume.as_ref().map(|call| call.call(store, (slot, ticket))),
             Entry::Release => self.release.as_ref().map(|call| call.call(store, slot).map(|()| 0)),
         };
         match verdict {
@@ -133,6 +138,10 @@ impl Live {
             }
             Some(Err(error)) => Err(fault(&error, deadline)),
         }
+    }
+
+    pub const fn can_resume(&self) -> bool {
+        self.resume.is_some()
     }
 
     pub const fn wants_release(&self) -> bool {

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,14 +13,13 @@ use tidegate_abi::{Hook, MetricKind};
 use wasmtime::Store;
 
 use super::builtin;
-use super::config::{OnFailure, Plugin, Source};
+use super::config::{Isolation, OnFailure, Plugin, Source};
 use super::definitions::Definitions;
-use super::drops::Drops;
 use super::engine::Engine;
 use super::error::LoadError;
 use super::live::Live;
 use super::module::Program;
-use super::series::{Admitted, Series};
+use super::series::Admitted;
 use super::state::{Identity, State};
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Definition, Family, Gauge, Kind, Registry};
@@ -127,7 +127,7 @@ impl Loaded {
             },
         };
         let identity = Arc::new(Identity::new(plugin));
-        let fresh = || State::new(identity.clone(), Series::none(), Drops::new(plugin.name.clone(), None));
+        let fresh = || State::new(identity.clone(), Rc::default(), None);
         let program = Program::new(engine, &bytes, &mut Store::new(engine.wasm(), fresh()))?;
 
         let started = Instant::now();
@@ -184,6 +184,11 @@ impl Loaded {
     /// What becomes of an exchange when the plugin fails.
     pub const fn on_failure(&self) -> OnFailure {
         self.plugin.on_failure
+    }
+
+    /// What shares an instance of it.
+    pub(super) const fn isolation(&self) -> Isolation {
+        self.plugin.isolation
     }
 
     /// What the load found out.
@@ -286,6 +291,7 @@ impl Identity {
             name: plugin.name.clone(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             config: plugin.config.to_string().into_bytes().into(),
+            allow: plugin.allow,
             budget: plugin.budget,
         }
     }

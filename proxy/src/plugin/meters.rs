@@ -29,7 +29,7 @@ pub(super) struct Meters {
     calls: [[Option<Counter>; Ended::COUNT]; Hook::ALL.len()],
     durations: [Option<Histogram>; Hook::ALL.len()],
     memory: Gauge,
-    /// What this instance has added to `memory`.
+    /// What the instances have added to `memory`.
     bytes: usize,
     restarts: Counter,
     /// Calls by hook. Counted apart: with one count for all, hooks that take turns would always time the same one.
@@ -97,11 +97,11 @@ impl Meters {
         }
     }
 
-    /// Notes how much memory the instance has now.
-    pub fn memory(&mut self, bytes: usize) {
-        if bytes != self.bytes {
-            self.memory.add(bytes as f64 - self.bytes as f64);
-            self.bytes = bytes;
+    /// Notes that an instance has `after` bytes of memory, where it had `before`.
+    pub fn memory(&mut self, before: usize, after: usize) {
+        if before != after {
+            self.memory.add(after as f64 - before as f64);
+            self.bytes = (self.bytes + after).saturating_sub(before);
         }
     }
 
@@ -112,6 +112,6 @@ impl Meters {
 
 impl Drop for Meters {
     fn drop(&mut self) {
-        self.memory(0);
+        self.memory(self.bytes, 0);
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook, Signature};
-use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, Store, ValType};
+use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, ModuleExport, Store, ValType};
 
 use super::engine::Engine;
 use super::error::LoadError;
@@ -21,7 +21,10 @@ const NONE: &[ValType] = &[];
 /// A checked module.
 pub(super) struct Program {
     pub pre: InstancePre<State>,
-    hooks: [bool; Hook::ALL.len()],
+    /// By hook, its export: found here once, so that a start looks up no name.
+    pub hooks: [Option<ModuleExport>; Hook::ALL.len()],
+    pub resume: Option<ModuleExport>,
+    pub release: Option<ModuleExport>,
     /// Imports that are not there; the module traps when it calls one.
     pub unknown_imports: Vec<String>,
     /// Exports that look like hooks and are none, most likely misspelt or of a later version.
@@ -63,12 +66,13 @@ impl Program {
         }
         linker.define_unknown_imports_as_traps(&module).map_err(link)?;
         let pre = linker.instantiate_pre(&module).map_err(link)?;
-        let hooks = Hook::ALL.map(|hook| module.get_export(hook.export()).is_some());
-        Ok(Self { pre, hooks, unknown_imports, unknown_exports, compiled_in })
+        let hooks = Hook::ALL.map(|hook| module.get_export_index(hook.export()));
+        let (resume, release) = (module.get_export_index(EXPORT_RESUME), module.get_export_index(EXPORT_RELEASE));
+        Ok(Self { pre, hooks, resume, release, unknown_imports, unknown_exports, compiled_in })
     }
 
     pub fn subscribes(&self, hook: Hook) -> bool {
-        self.hooks.get(hook as usize).copied().unwrap_or(false)
+        self.hooks.get(hook as usize).is_some_and(Option::is_some)
     }
 }
 

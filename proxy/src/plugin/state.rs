@@ -1,22 +1,25 @@
 //! What the host keeps for one instance, and what a host function sees of it during a call.
-//! It makes no call itself; `instance` moves the record in before a call and out after it.
+//! It makes no call itself; `instance` moves in before a call what the call is about, and out after it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use rand::TryRngCore;
-use rand::rngs::OsRng;
-use tidegate_abi::{Hook, status};
+use bytes::Bytes;
+use tidegate_abi::{Hook, Signature, status};
 
-use super::config::Budget;
-use super::contract::{LocalReply, Scope, Ticket};
+use super::config::{Allow, Budget, Capability};
+use super::contract::{Answer, Directory, Matter, Operation, Orders, Scope, Ticket, Work};
+use super::counted::Counted;
 use super::definitions::Definitions;
-use super::drops::{Drops, Effect, Why};
-use super::series::Series;
+use super::drops::{Effect, Why};
+use super::slots::{Kept, Started};
 use crate::telemetry::record::Record;
 
 /// The data of a wasmtime store.
 pub(super) struct State {
     pub identity: Arc<Identity>,
+    /// What the names of the configuration stand for; empty on the control thread.
+    pub directory: Rc<Directory>,
     /// The guest's memory, found once for each instance; absent while a module's start function runs.
     pub memory: Option<wasmtime::Memory>,
     pub limits: MemoryLimit,
@@ -24,19 +27,24 @@ pub(super) struct State {
     pub hook: Hook,
     /// The exchange that the hook is about.
     pub record: Option<Scope>,
-    pub usage: Usage,
-    /// What [`Verdict::Reply`](tidegate_abi::Verdict::Reply) would send.
-    pub reply: Option<LocalReply>,
+    /// What the hook is about beside it.
+    pub matter: Matter,
+    /// What is kept for the slot of the hook.
+    pub kept: Box<Kept>,
+    /// What the plugin counts on this worker.
+    pub counted: Box<Counted>,
+    /// What the hook is resumed with.
+    pub answer: Option<(Ticket, Answer)>,
     /// Why the guest returns [`Verdict::Fail`](tidegate_abi::Verdict::Fail).
     pub refusal: Option<Box<str>>,
-    /// What a call-out that the hook started will be answered with.
-    pub ticket: Option<Ticket>,
+    /// The number of the next operation.
+    next: u32,
     /// What was defined so far, by this instance.
     pub definitions: Definitions,
-    pub series: Series,
-    pub drops: Drops,
-    pub lines: LineRate,
-    pub random: Random,
+    /// What the generation before has handed over; for `configure`.
+    pub handed: Option<Bytes>,
+    /// What is to be handed over to the next; of `hand_over`.
+    pub handing: Option<Bytes>,
 }
 
 /// What is the same for every instance of a plugin.
@@ -46,16 +54,8 @@ pub(super) struct Identity {
     /// Tells plugins apart in a record.
     pub id: u16,
     pub config: Box<[u8]>,
+    pub allow: Allow,
     pub budget: Budget,
-}
-
-/// What a plugin already used of its budget for one exchange.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
-    pub fields: usize,
-    pub spans: usize,
-    pub attributes: u16,
-    pub events: u16,
 }
 
 /// Keeps the guest's memory within its budget.
@@ -64,55 +64,30 @@ pub(super) struct MemoryLimit {
     budget: usize,
     /// Bytes that the guest has.
     pub bytes: usize,
-    /// How often it wanted more than it may have.
-    pub refused: u64,
-}
-
-/// At most so many log lines in a second.
-#[derive(Debug)]
-pub(super) struct LineRate {
-    budget: u32,
-    second: std::time::Instant,
-    left: u32,
-}
-
-/// Random bytes of the operating system, fetched in portions: one system call for some thirty ids.
-pub(super) struct Random {
-    pool: [u8; 512],
-    left: usize,
 }
 
 // === impl State ===
 
 impl State {
-    pub fn new(identity: Arc<Identity>, series: Series, drops: Drops) -> Self {
-        let limits = MemoryLimit { budget: identity.budget.memory, bytes: 0, refused: 0 };
-        let lines = LineRate::new(identity.budget.log_lines);
+    /// The state of a fresh instance. It counts nothing before it is lent what counts.
+    pub fn new(identity: Arc<Identity>, directory: Rc<Directory>, handed: Option<Bytes>) -> Self {
         Self {
+            counted: Box::new(Counted::nothing(&identity.name)),
+            limits: MemoryLimit { budget: identity.budget.memory, bytes: 0 },
             identity,
+            directory,
             memory: None,
-            limits,
             hook: Hook::Configure,
             record: None,
-            usage: Usage::default(),
-            reply: None,
+            matter: Matter::Exchange,
+            kept: Box::default(),
+            answer: None,
             refusal: None,
-            ticket: None,
+            next: 1,
             definitions: Definitions::default(),
-            series,
-            drops,
-            lines,
-            random: Random::new(),
+            handed,
+            handing: None,
         }
-    }
-
-    /// Ready for a fresh instance: nothing of the one before is left but what is counted.
-    pub fn prepare(&mut self) {
-        self.memory = None;
-        self.limits.bytes = 0;
-        self.hook = Hook::Configure;
-        self.definitions = Definitions::default();
-        (self.record, self.reply, self.refusal, self.ticket) = (None, None, None, None);
     }
 
     /// Why the guest returned [`Verdict::Fail`](tidegate_abi::Verdict::Fail).
@@ -125,9 +100,40 @@ impl State {
         self.record.as_deref_mut().ok_or(status::STAGE)
     }
 
+    /// Whether the operator allows the plugin this.
+    pub fn allowed(&self, capability: Capability) -> bool {
+        self.identity.allow.has(capability)
+    }
+
+    /// Whether the hook is about a piece of a body whose head still waits.
+    pub const fn holds_head(&self) -> bool {
+        matches!(&self.matter, Matter::Piece(piece) if piece.holds_head)
+    }
+
+    /// What the hook wants of the rest of the walk so far.
+    pub fn orders(&mut self) -> &mut Orders {
+        self.kept.orders.get_or_insert_default()
+    }
+
+    /// Whether the hook may wait, and so start something to wait for.
+    pub fn may_wait(&self) -> bool {
+        self.hook.signature() == Signature::Deciding
+    }
+
+    /// Notes what is to be carried out for the hook. Returns its ticket.
+    pub fn start(&mut self, work: Work) -> i32 {
+        let ticket = Ticket(self.next);
+        self.next = if self.next == i32::MAX.cast_unsigned() { 1 } else { self.next + 1 };
+        let is_call_out = matches!(work, Work::CallOut(_));
+        *(if is_call_out { &mut self.counted.call_outs } else { &mut self.counted.sleeps }) += 1;
+        self.kept.tickets.push(Started { ticket, is_call_out });
+        self.kept.operations.push(Operation { ticket, work });
+        ticket.0.cast_signed()
+    }
+
     /// Counts an effect that is not carried out. Returns the status that tells the guest.
     pub fn refuse(&mut self, effect: Effect, why: Why) -> i32 {
-        self.drops.count(effect, why);
+        self.counted.drops.count(effect, why);
         why.status()
     }
 }
@@ -139,8 +145,6 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
         let fits = desired <= self.budget;
         if fits {
             self.bytes = desired;
-        } else {
-            self.refused += 1;
         }
         Ok(fits)
     }
@@ -160,60 +164,5 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
 
     fn tables(&self) -> usize {
         8
-    }
-}
-
-// === impl LineRate ===
-
-impl LineRate {
-    fn new(budget: u32) -> Self {
-        Self { budget, second: std::time::Instant::now(), left: budget }
-    }
-
-    /// Whether one more line may be written.
-    pub fn take(&mut self) -> bool {
-        let now = std::time::Instant::now();
-        if now.duration_since(self.second).as_secs() >= 1 {
-            *self = Self { second: now, left: self.budget, ..*self };
-        }
-        let Some(left) = self.left.checked_sub(1) else { return false };
-        self.left = left;
-        true
-    }
-}
-
-// === impl Random ===
-
-impl Random {
-    const fn new() -> Self {
-        Self { pool: [0; 512], left: 0 }
-    }
-
-    /// Fills `bytes`. False when the operating system has no random numbers to give.
-    pub fn fill(&mut self, bytes: &mut [u8]) -> bool {
-        if bytes.len() > self.pool.len() {
-            return OsRng.try_fill_bytes(bytes).is_ok();
-        }
-        if bytes.len() > self.left {
-            if OsRng.try_fill_bytes(&mut self.pool).is_err() {
-                return false;
-            }
-            self.left = self.pool.len();
-        }
-        // Taken from the end, and wiped, so that no byte is given out twice.
-        let rest = self.left - bytes.len();
-        if let Some(taken) = self.pool.get_mut(rest..self.left) {
-            bytes.copy_from_slice(taken);
-            taken.fill(0);
-        }
-        self.left = rest;
-        true
-    }
-
-    /// A random number that is not zero.
-    pub fn id(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.fill(&mut bytes);
-        u64::from_le_bytes(bytes).max(1)
     }
 }

@@ -3,12 +3,12 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidegate_abi::{Hook, MODULE, headers, imports, limits, status};
+use tidegate_abi::{Hook, MODULE, Reader, headers, imports, limits, status};
 use wasmtime::{Caller, Linker};
 
 use super::{Result, State, give, parts, range, read};
+use crate::plugin::contract::Matter;
 use crate::plugin::drops::{Effect, Why};
-use crate::telemetry::record::Record;
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(
@@ -16,7 +16,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         imports::HEADER_READ,
         |mut caller: Caller<'_, State>, map: i32, name: i32, name_len: i32, index: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
-            let map = match state.record().and_then(|record| pick(record, map)) {
+            let map = match pick(state, map) {
                 Ok(map) => map,
                 Err(status) => return Ok(status),
             };
@@ -35,7 +35,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         imports::HEADERS_READ,
         |mut caller: Caller<'_, State>, map: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
-            let map = match state.record().and_then(|record| pick(record, map)) {
+            let map = match pick(state, map) {
                 Ok(map) => map,
                 Err(status) => return Ok(status),
             };
@@ -66,23 +66,33 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
 }
 
 /// The headers that a guest may read.
-fn pick(record: &mut Record, map: i32) -> Result<&mut HeaderMap, i32> {
+fn pick(state: &mut State, map: i32) -> Result<&mut HeaderMap, i32> {
     match map {
-        headers::REQUEST => Ok(&mut record.request.headers),
-        headers::RESPONSE => record.response.as_mut().map(|response| &mut response.headers).ok_or(status::ABSENT),
+        headers::REQUEST => state.record().map(|record| &mut record.request.headers),
+        headers::RESPONSE => {
+            state.record()?.response.as_mut().map(|response| &mut response.headers).ok_or(status::ABSENT)
+        }
+        headers::REQUEST_TRAILERS | headers::RESPONSE_TRAILERS => {
+            let of = if map == headers::REQUEST_TRAILERS { Hook::RequestTrailers } else { Hook::ResponseTrailers };
+            match &mut state.matter {
+                Matter::Trailers(trailers) if state.hook == of => Ok(trailers),
+                _ => Err(status::STAGE),
+            }
+        }
         _ => Err(status::INVALID),
     }
 }
 
 /// The headers that a guest may change in this hook: of the message that has not gone yet.
 fn pick_mut(state: &mut State, map: i32) -> Result<&mut HeaderMap, i32> {
-    match (map, state.hook) {
-        (headers::REQUEST, Hook::RequestHead) | (headers::RESPONSE, Hook::ResponseHead) => {
-            state.record().and_then(|record| pick(record, map))
-        }
-        (headers::REQUEST | headers::RESPONSE, _) => Err(status::STAGE),
-        _ => Err(status::INVALID),
-    }
+    let may_change = match (map, state.hook) {
+        (headers::REQUEST, Hook::RequestHead) | (headers::RESPONSE, Hook::ResponseHead) => true,
+        (headers::REQUEST, Hook::RequestBody) | (headers::RESPONSE, Hook::ResponseBody) => state.holds_head(),
+        (headers::REQUEST | headers::RESPONSE, _) => false,
+        // They can be read where they can be changed.
+        _ => true,
+    };
+    if may_change { pick(state, map) } else { Err(status::STAGE) }
 }
 
 fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) -> i32 {
@@ -103,7 +113,7 @@ fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) ->
 }
 
 fn remove(state: &mut State, map: i32, name: &[u8]) -> i32 {
-    let name = HeaderName::from_bytes(name).ok().filter(|name| map == headers::RESPONSE || name != HOST);
+    let name = HeaderName::from_bytes(name).ok().filter(|name| map != headers::REQUEST || name != HOST);
     let Some(name) = name.filter(|name| !is_forbidden(name)) else {
         return state.refuse(Effect::Header, Why::Invalid);
     };
@@ -126,6 +136,19 @@ pub(super) fn header(map: i32, name: &[u8], value: &[u8]) -> Option<(HeaderName,
     allowed.then(|| HeaderValue::from_bytes(value).ok().map(|value| (name, value)))?
 }
 
+/// A list of headers that the guest encoded, or `None` when one of them is not allowed.
+pub(super) fn decode(map: i32, bytes: &[u8]) -> Option<HeaderMap> {
+    let (mut reader, mut decoded) = (Reader::new(bytes), HeaderMap::new());
+    while !reader.is_empty() {
+        let (name, value) = header(map, reader.bytes().ok()?, reader.bytes().ok()?)?;
+        if decoded.len() >= limits::HEADERS {
+            return None;
+        }
+        decoded.append(name, value);
+    }
+    Some(decoded)
+}
+
 /// What frames a message, or belongs to one connection, is the proxy's alone.
 fn is_forbidden(name: &HeaderName) -> bool {
     *name == CONTENT_LENGTH
@@ -138,7 +161,7 @@ fn is_forbidden(name: &HeaderName) -> bool {
 }
 
 /// Writes every header as name and value while they fit. Returns how many bytes all need.
-fn encode(map: &HeaderMap, mut buffer: &mut [u8]) -> i32 {
+pub(super) fn encode(map: &HeaderMap, mut buffer: &mut [u8]) -> i32 {
     let mut total = 0_usize;
     for (name, value) in map {
         for bytes in [name.as_str().as_bytes(), value.as_bytes()] {

@@ -73,7 +73,7 @@ fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
         return state.refuse(Effect::LogField, Why::Reserved);
     }
     let (budget, plugin) = (state.identity.budget.log_fields, state.identity.id);
-    let used = state.usage.fields;
+    let used = state.kept.usage.fields;
     let record = match state.record() {
         Ok(record) => record,
         Err(status) => return status,
@@ -83,7 +83,7 @@ fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
         None if used >= budget => return state.refuse(Effect::LogField, Why::Budget),
         None => {
             record.fields.push(Field { plugin, key: name.into(), value });
-            state.usage.fields += 1;
+            state.kept.usage.fields += 1;
         }
     }
     status::OK
@@ -91,7 +91,7 @@ fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
 
 /// Writes a line of the plugin's own, with what ties it to the exchange.
 pub(super) fn write(state: &mut State, level: Level, bytes: &[u8]) -> i32 {
-    if !state.lines.take() {
+    if !state.counted.lines.take() {
         return state.refuse(Effect::LogLine, Why::Budget);
     }
     let (plugin, line) = (&*state.identity.name, line(bytes));

@@ -38,11 +38,11 @@ fn update(state: &mut State, metric: i32, series: i32, update: Update) -> i32 {
         return status::STAGE;
     }
     let trace = state.record.as_deref().filter(|record| record.trace.sampled).map(|record| &record.trace);
-    match state.series.update(metric.cast_unsigned(), series.cast_unsigned(), update, trace) {
+    match state.counted.series.update(metric.cast_unsigned(), series.cast_unsigned(), update, trace) {
         Ok(()) => status::OK,
         // The value is not lost: it is in the overflow series.
         Err(Why::Budget) => {
-            state.drops.count(Effect::Series, Why::Budget);
+            state.counted.drops.count(Effect::Series, Why::Budget);
             status::OK
         }
         Err(why) => state.refuse(Effect::Metric, why),

@@ -9,6 +9,7 @@ use tidegate_abi::{ABSENT_NUMBER, Hook, MODULE, Number, Text, headers, imports, 
 use wasmtime::{Caller, Linker};
 
 use super::{Result, State, give, parts, range, read};
+use crate::plugin::contract::{Event, Happened, Link, Matter};
 use crate::plugin::drops::{Effect, Why};
 use crate::telemetry::record::{Correlation, Record};
 
@@ -22,17 +23,30 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
             if property == Text::PluginName {
                 return give(memory, buf, cap, state.identity.name.as_bytes());
             }
-            let Some(record) = state.record.as_deref() else { return Ok(status::STAGE) };
             let mut scratch = Scratch::default();
-            match text(record, property, &mut scratch) {
+            let (value, missing) = match (state.record.as_deref(), &state.matter) {
+                (Some(record), _) => (text(record, property, &mut scratch), status::ABSENT),
+                (None, Matter::Connection(link)) => (of_link(link, property, &mut scratch), status::STAGE),
+                (None, Matter::Event(event)) => (of_event(event, property, &mut scratch), status::STAGE),
+                (None, _) => (None, status::STAGE),
+            };
+            match value {
                 Some(value) => give(memory, buf, cap, value),
-                None => range(memory, buf, cap).map(|_| status::ABSENT),
+                None => range(memory, buf, cap).map(|_| missing),
             }
         },
     )?;
     linker.func_wrap(MODULE, imports::NUMBER_READ, |caller: Caller<'_, State>, property: i32| -> i64 {
-        let value = || number(caller.data().record.as_deref()?, Number::from_i32(property)?);
-        value().unwrap_or(ABSENT_NUMBER)
+        let (state, property) = (caller.data(), Number::from_i32(property));
+        let value = property.and_then(|property| match (state.record.as_deref(), &state.matter) {
+            (_, Matter::Piece(piece)) if property == Number::PieceBytes => Some(count(piece.bytes.len() as u64)),
+            (_, Matter::Piece(piece)) if property == Number::PieceIsLast => Some(piece.is_last.into()),
+            (Some(record), _) => number(record, property),
+            (None, Matter::Connection(link)) => number_of_link(link, property),
+            (None, Matter::Event(event)) => number_of_event(event, property),
+            (None, _) => None,
+        });
+        value.unwrap_or(ABSENT_NUMBER)
     })?;
     linker.func_wrap(
         MODULE,
@@ -50,13 +64,7 @@ fn text<'a>(record: &'a Record, property: Text, scratch: &'a mut Scratch) -> Opt
     let route = record.route.as_deref();
     Some(match property {
         Text::Method => record.request.method.as_str().as_bytes(),
-        Text::Scheme => {
-            if record.request.https {
-                b"https"
-            } else {
-                b"http"
-            }
-        }
+        Text::Scheme => scheme(record.request.https),
         Text::Host => record.request.host.as_bytes(),
         Text::Path => record.request.uri.path().as_bytes(),
         Text::Query => record.request.uri.query()?.as_bytes(),
@@ -85,8 +93,6 @@ fn text<'a>(record: &'a Record, property: Text, scratch: &'a mut Scratch) -> Opt
 }
 
 fn number(record: &Record, property: Number) -> Option<i64> {
-    let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     Some(match property {
         Number::Status => i64::from(record.response.as_ref()?.status.as_u16()),
         Number::RequestBytes => count(record.request_bytes),
@@ -115,6 +121,59 @@ fn number(record: &Record, property: Number) -> Option<i64> {
         // Not facts of an exchange.
         Number::PieceBytes | Number::PieceIsLast | Number::ConnectionExchanges | Number::EventsLost => return None,
     })
+}
+
+fn of_link<'a>(link: &'a Link, property: Text, scratch: &'a mut Scratch) -> Option<&'a [u8]> {
+    Some(match property {
+        Text::Listener => link.listener.as_bytes(),
+        Text::PeerAddress => scratch.print(format_args!("{}", link.peer)),
+        // Nobody has said yet that there is another client behind it.
+        Text::ClientAddress => scratch.print(format_args!("{}", link.peer.ip())),
+        Text::Scheme => scheme(link.https),
+        _ => return None,
+    })
+}
+
+fn number_of_link(link: &Link, property: Number) -> Option<i64> {
+    Some(match property {
+        Number::Duration => nanos(link.opened.elapsed()),
+        Number::StartTime => nanos(since_epoch(link.opened_at)),
+        Number::ConnectionExchanges => count(link.exchanges),
+        _ => return None,
+    })
+}
+
+fn of_event<'a>(event: &'a Event, property: Text, scratch: &'a mut Scratch) -> Option<&'a [u8]> {
+    Some(match (&event.what, property) {
+        (Happened::LimitDecision { limit, .. }, Text::Limit) => limit.as_bytes(),
+        (Happened::LimitDecision { allowed: true, .. }, Text::Decision) => b"allowed",
+        (Happened::LimitDecision { allowed: false, .. }, Text::Decision) => b"limited",
+        (Happened::LimitDecision { route, .. }, Text::Route) => route.as_bytes(),
+        (Happened::LimitDecision { client, .. }, Text::ClientAddress) => scratch.print(format_args!("{client}")),
+        (Happened::BreakerTransition { upstream, .. }, Text::Upstream) => upstream.as_bytes(),
+        (Happened::BreakerTransition { state, .. }, Text::BreakerState) => state.as_bytes(),
+        _ => return None,
+    })
+}
+
+fn number_of_event(event: &Event, property: Number) -> Option<i64> {
+    match property {
+        Number::StartTime => Some(nanos(since_epoch(event.at))),
+        Number::EventsLost => Some(count(event.lost)),
+        _ => None,
+    }
+}
+
+const fn scheme(https: bool) -> &'static [u8] {
+    if https { b"https" } else { b"http" }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A clock before 1970 reads 0.

@@ -2,10 +2,11 @@
 //! Who sends it, and what the proxy adds to it, is not known here.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use tidegate_abi::{Hook, MODULE, Reader, headers, imports, limits, status};
+use http::StatusCode;
+use tidegate_abi::{Hook, MODULE, headers, imports, limits, status};
 use wasmtime::{Caller, Linker};
 
+use super::header::decode;
 use super::{Result, State, parts, read};
 use crate::plugin::contract::LocalReply;
 use crate::plugin::drops::{Effect, Why};
@@ -23,32 +24,42 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-fn stage(state: &mut State, code: i32, headers: &[u8], body: &[u8]) -> i32 {
-    if !matches!(state.hook, Hook::RequestHead | Hook::ResponseHead) {
+fn stage(state: &mut State, code: i32, fields: &[u8], body: &[u8]) -> i32 {
+    if !takes_answer(state) {
         return status::STAGE;
     }
     // A 1xx is not an answer, and codes above 599 mean nothing to anyone.
     let code = u16::try_from(code).ok().filter(|code| (200..=599).contains(code));
     let code = code.and_then(|code| StatusCode::from_u16(code).ok());
-    let (Some(code), Some(headers)) = (code, decode(headers)) else {
+    let (Some(code), Some(headers)) = (code, decode(headers::RESPONSE, fields)) else {
         return state.refuse(Effect::Reply, Why::Invalid);
     };
     if body.len() > limits::REPLY_BODY {
         return state.refuse(Effect::Reply, Why::Budget);
     }
-    state.reply = Some(LocalReply { status: code, headers, body: Bytes::copy_from_slice(body) });
+    state.kept.reply = Some(Box::new(LocalReply { status: code, headers, body: Bytes::copy_from_slice(body) }));
     status::OK
 }
 
-/// The headers of an answer, or `None` when one of them is not allowed.
-fn decode(bytes: &[u8]) -> Option<HeaderMap> {
-    let (mut reader, mut map) = (Reader::new(bytes), HeaderMap::new());
-    while !reader.is_empty() {
-        let (name, value) = super::header::header(headers::RESPONSE, reader.bytes().ok()?, reader.bytes().ok()?)?;
-        if map.len() >= limits::HEADERS {
-            return None;
-        }
-        map.append(name, value);
+/// Whether an answer can still be given instead of going on.
+fn takes_answer(state: &State) -> bool {
+    match state.hook {
+        Hook::RequestHead
+        | Hook::RequestBody
+        | Hook::RequestTrailers
+        | Hook::UpstreamChosen
+        | Hook::UpstreamError
+        | Hook::Retry
+        | Hook::ResponseHead => true,
+        Hook::ResponseBody => state.holds_head(),
+        Hook::Configure
+        | Hook::HandOver
+        | Hook::Tick
+        | Hook::ConnectionOpen
+        | Hook::ResponseTrailers
+        | Hook::Log
+        | Hook::ConnectionClose
+        | Hook::LimitDecision
+        | Hook::BreakerTransition => false,
     }
-    Some(map)
 }

@@ -93,7 +93,7 @@ fn detail(state: &mut State, span: i32) -> Result<&mut SpanDetail, i32> {
 
 fn start(state: &mut State, parent: i32, span: &[u8]) -> i32 {
     let Some(span) = name(span) else { return state.refuse(Effect::Span, Why::Invalid) };
-    let id = SpanId(state.random.id());
+    let id = SpanId(state.counted.random.id());
     let identity = state.identity.clone();
     let Some(record) = state.record.as_deref_mut() else { return status::STAGE };
     let parent = if parent == EXCHANGE_SPAN {
@@ -105,10 +105,10 @@ fn start(state: &mut State, parent: i32, span: &[u8]) -> i32 {
         }
     };
     let number = i32::from(u16::try_from(record.spans.len()).unwrap_or(u16::MAX)) + 1;
-    if state.usage.spans >= identity.budget.spans || number > i32::from(u16::MAX) {
+    if state.kept.usage.spans >= identity.budget.spans || number > i32::from(u16::MAX) {
         return state.refuse(Effect::Span, Why::Budget);
     }
-    state.usage.spans += 1;
+    state.kept.usage.spans += 1;
     record.spans.push(ChildSpan {
         id,
         parent,
@@ -130,7 +130,7 @@ fn end(state: &mut State, span: i32) -> Result<(), i32> {
 
 fn attribute(state: &mut State, span: i32, name: &[u8], value: Option<Value>) -> i32 {
     let (Some(name), Some(value)) = (key(name), value) else { return state.refuse(Effect::Attribute, Why::Invalid) };
-    let used = state.usage.attributes;
+    let used = state.kept.usage.attributes;
     let detail = match detail(state, span) {
         Ok(detail) => detail,
         Err(status) => return status,
@@ -140,7 +140,7 @@ fn attribute(state: &mut State, span: i32, name: &[u8], value: Option<Value>) ->
         None if used >= limits::ATTRIBUTES => return state.refuse(Effect::Attribute, Why::Budget),
         None => {
             detail.attributes.push((name.into(), value));
-            state.usage.attributes += 1;
+            state.kept.usage.attributes += 1;
         }
     }
     status::OK
@@ -148,13 +148,13 @@ fn attribute(state: &mut State, span: i32, name: &[u8], value: Option<Value>) ->
 
 fn event(state: &mut State, span: i32, event: &[u8]) -> i32 {
     let Some(event) = name(event) else { return state.refuse(Effect::Event, Why::Invalid) };
-    if state.usage.events >= limits::ATTRIBUTES {
+    if state.kept.usage.events >= limits::ATTRIBUTES {
         return state.refuse(Effect::Event, Why::Budget);
     }
     match detail(state, span) {
         Ok(detail) => detail.events.push((Instant::now(), event.into())),
         Err(status) => return status,
     }
-    state.usage.events += 1;
+    state.kept.usage.events += 1;
     status::OK
 }

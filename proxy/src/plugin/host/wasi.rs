@@ -40,7 +40,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "random_get", |mut caller: Caller<'_, State>, ptr: i32, len: i32| -> Result<i32> {
         let (memory, state) = parts(&mut caller)?;
         let range = range(memory, ptr, len)?;
-        Ok(if state.random.fill(memory.get_mut(range).unwrap_or_default()) { SUCCESS } else { IO })
+        Ok(if state.counted.random.fill(memory.get_mut(range).unwrap_or_default()) { SUCCESS } else { IO })
     })?;
     for nothing in ["environ_sizes_get", "args_sizes_get"] {
         linker.func_wrap(MODULE, nothing, |mut caller: Caller<'_, State>, count: i32, size: i32| -> Result<i32> {

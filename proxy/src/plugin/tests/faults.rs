@@ -1,6 +1,6 @@
 //! Faults: each is told apart, costs the instance and never the record, and too many shut the plugin out.
 
-use super::super::contract::{Answer, Fault, Ticket};
+use super::super::contract::Fault;
 use super::*;
 
 fn fault(guest: &Guest) -> Fault {
@@ -100,7 +100,7 @@ fn verdicts_that_are_none_trap() {
     };
     assert_eq!(verdict(7), "trap: returned 7, which is no verdict");
     assert_eq!(verdict(2), "trap: returned reply without an answer");
-    assert_eq!(verdict(1), "trap: pending without a ticket");
+    assert_eq!(verdict(1), "trap: returned pending, but does not export `tidegate_resume`");
 }
 
 #[test]
@@ -200,44 +200,6 @@ fn slots_are_small_and_used_again_and_released_once() {
     assert_eq!(guest.instance.open(), first);
     let (scope, _) = guest.call(Hook::Log, answered(200));
     assert_eq!(field(&scope, "r2"), Some(&Value::Int(1)), "only the exchange that the guest had seen");
-}
-
-#[test]
-fn a_pending_hook_is_resumed_with_its_ticket() {
-    let guest = guest(
-        r#"(func (export "tidegate_request_head") (param i32) (result i32) (i32.const 1))
-           (func (export "tidegate_resume") (param $slot i32) (param $ticket i32) (result i32)
-              (call $say (i32.const 0) (local.get $ticket))
-              (call $say (i32.const 1) (call $header_set (i32.const 0) @"x-answered" @"yes"))
-              (i32.const 0))"#,
-    );
-    let slot = guest.instance.open();
-    guest.instance.stage_ticket(Ticket(7));
-    let (scope, outcome) = guest.instance.call(Hook::RequestHead, slot, scope());
-    assert!(matches!(outcome, Outcome::Pending), "{outcome:?}");
-    let (scope, _, outcome) = guest.instance.resume(slot, Ticket(8), Answer::Woke, Some(scope), Matter::Exchange);
-    assert!(matches!(outcome, Outcome::Refuse(Fault::Trap(_))), "nobody waits for 8");
-    let (scope, _, outcome) = guest.instance.resume(slot, Ticket(7), Answer::Woke, scope, Matter::Exchange);
-    assert!(matches!(outcome, Outcome::Continue));
-    let scope = scope.unwrap();
-    assert_eq!(said(&scope), [7, 0], "a resumed hook may do what the hook may do");
-    let (_, _, outcome) = guest.instance.resume(slot, Ticket(7), Answer::Woke, Some(scope), Matter::Exchange);
-    assert!(matches!(outcome, Outcome::Refuse(Fault::Trap(_))), "a ticket is answered once");
-}
-
-#[test]
-fn who_waits_in_a_lost_instance_is_told() {
-    let guest = guest(
-        r#"(func (export "tidegate_request_head") (param i32) (result i32) (i32.const 1))
-           (func (export "tidegate_response_head") (param i32) (result i32) unreachable)
-           (func (export "tidegate_resume") (param i32 i32) (result i32) (i32.const 0))"#,
-    );
-    let slot = guest.instance.open();
-    guest.instance.stage_ticket(Ticket(1));
-    let (scope, _) = guest.instance.call(Hook::RequestHead, slot, scope());
-    guest.call(Hook::ResponseHead, answered(200));
-    let (_, _, outcome) = guest.instance.resume(slot, Ticket(1), Answer::Woke, Some(scope), Matter::Exchange);
-    assert!(format!("{outcome:?}").contains("was replaced"), "{outcome:?}");
 }
 
 #[test]

@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use tidegate_abi::{Hook, Number, Text, Verdict, status};
 use wasmtime::{Linker, Store};
 
-use super::super::drops::Drops;
-use super::super::series::Series;
 use super::super::state::{Identity, State};
 use super::{PAGE, engine, load_raw, module, plugin};
 use crate::plugin::config::Source;
@@ -47,7 +45,7 @@ fn the_page_the_crate_and_the_host_have_the_same_functions() {
     let mut linker = Linker::new(engine().wasm());
     super::super::host::link(&mut linker).unwrap();
     let identity = std::sync::Arc::new(Identity::new(&plugin(Source::Builtin("none".into()))));
-    let state = State::new(identity, Series::none(), Drops::new("guest".into(), None));
+    let state = State::new(identity, std::rc::Rc::default(), None);
     let mut store = Store::new(engine().wasm(), state);
     let linked: Vec<_> =
         linker.iter(&mut store).map(|(module, name, _)| (module.to_owned(), name.to_owned())).collect();

@@ -10,7 +10,11 @@ const HOOK: &[f64] = &[
 ];
 
 const PLUGIN: &str = "plugins of the configuration";
-const HOOK_NAME: &str = "`configure`, `tick`, `request_head`, `response_head`, `log`";
+const HOOK_NAME: &str = "hooks of the plugin ABI";
+
+const EFFECT: &str = "`series`, `metric`, `log_field`, `log_line`, `span`, `attribute`, `event`, `header`, `correlation`, `reply`, \
+    `body`, `route`, `upstream`, `timeout`, `limit_key`, `store`, `sleep`, `call_out`, `connection`, `state`, `limit_decision`, \
+    `breaker_transition`";
 
 metrics! {
     /// Plugins.
@@ -30,8 +34,8 @@ metrics! {
         /// Effects of a plugin that were dropped.
         dropped: Counter "tidegate.plugin.dropped", "{effect}", {
             "plugin": PLUGIN,
-            "effect": "`series`, `metric`, `log_field`, `log_line`, `span`, `attribute`, `event`, `header`, `correlation`, `reply`",
-            "reason": "`budget`, `invalid`, `reserved`",
+            "effect": EFFECT,
+            "reason": "`budget`, `invalid`, `reserved`, `denied`, `queue`",
         };
         /// State of a plugin: 1 running, 0.5 in quarantine, 0 not loaded.
         state: Gauge "tidegate.plugin.state", "", { "plugin": PLUGIN };
