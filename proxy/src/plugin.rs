@@ -23,8 +23,10 @@ mod series;
 mod drops;
 mod definitions;
 mod engine;
+mod compiled;
 mod error;
 
+pub use compiled::FolderError;
 pub use engine::Engine;
 pub use error::LoadError;
 pub use instance::Instance;

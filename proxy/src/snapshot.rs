@@ -1,6 +1,7 @@
 //! A checked configuration, compiled: routes, limiters, upstreams, plugins, certificates; immutable, shared by all workers.
 //! It neither binds nor dials.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -67,23 +68,29 @@ pub enum BuildError {
     Upstream { name: Arc<str>, source: upstream::Error },
     #[error("listeners[{index}].tls: {source}")]
     Tls { index: usize, source: listen::Error },
+    /// With the generation that runs now, and goes on doing so.
     #[error("plugins.{name}: {source}")]
-    Plugin { name: Arc<str>, source: Arc<LoadError> },
+    Plugin { name: Arc<str>, source: Arc<LoadError>, runs: Option<u64> },
 }
 
 // === impl Foundation ===
 
 impl Foundation {
-    /// The start of a process: no metric is counted yet.
+    /// The start of a process: no metric is counted yet. Compiled plugins are kept in `modules`; where that folder cannot be used, the
+    /// log says why and they are not kept.
     ///
     /// # Errors
     /// When the plugin engine cannot start here.
-    pub fn new() -> Result<Self, FoundationError> {
+    pub fn new(modules: Option<&Path>) -> Result<Self, FoundationError> {
+        let mut engine = Engine::new()?;
+        if let Some(Err(error)) = modules.map(|directory| engine.keep_modules(directory)) {
+            tracing::warn!("compiled plugins are not kept: {error}");
+        }
         let registry = Registry::new();
         let catalogue = Catalogue::new(&registry)?;
         process::publish(&registry, &catalogue.runtime);
         let scraper = Arc::new(Scraper::new(&registry, &catalogue)?);
-        Ok(Self { engine: Engine::new()?, registry, catalogue, scraper })
+        Ok(Self { engine, registry, catalogue, scraper })
     }
 }
 
@@ -94,7 +101,8 @@ impl Snapshot {
     /// compiled plugins. Blocks while it reads files and compiles.
     ///
     /// # Errors
-    /// All that is wrong, not just the first. A plugin that cannot be loaded is an error only where it is `required`.
+    /// All that is wrong, not just the first. A plugin that cannot be loaded is an error where it is `required`, and where it runs
+    /// now: something that works is not given up for something that does not.
     pub fn build(config: Config, previous: Option<&Self>, foundation: &Foundation) -> Result<Self, Vec<BuildError>> {
         let mut errors = Vec::new();
         let clusters = config
@@ -124,8 +132,11 @@ impl Snapshot {
         }
         let plugins: Vec<Plugin> = config.plugins.iter().map(|plugin| load(plugin, previous, foundation)).collect();
         for (plugin, loaded) in config.plugins.iter().zip(&plugins) {
-            if let (Plugin::Failed(source), true) = (loaded, plugin.required) {
-                errors.push(BuildError::Plugin { name: Arc::clone(&plugin.name), source: Arc::clone(source) });
+            let Plugin::Failed(source) = loaded else { continue };
+            let runs = previous.and_then(|previous| previous.loaded(&plugin.name));
+            if plugin.required || runs.is_some() {
+                let runs = runs.map(|loaded| loaded.report().generation);
+                errors.push(BuildError::Plugin { name: Arc::clone(&plugin.name), source: Arc::clone(source), runs });
             }
         }
         if !errors.is_empty() {
@@ -135,6 +146,24 @@ impl Snapshot {
         let router = Router::new(config.routes.iter().map(|route| route.matcher.clone()));
         let version = previous.map_or(0, |previous| previous.version) + 1;
         Ok(Self { version, config, router, limiters, clusters, plugins, tls, foundation: foundation.clone() })
+    }
+
+    /// The plugin of this name, where it could be loaded.
+    pub fn loaded(&self, name: &str) -> Option<&Arc<Loaded>> {
+        let position = self.config.plugins.iter().position(|plugin| *plugin.name == *name)?;
+        match self.plugins.get(position)? {
+            Plugin::Loaded(loaded) => Some(loaded),
+            Plugin::Failed(_) => None,
+        }
+    }
+
+    /// New exchanges on all workers see this version: what metrics say of its plugins is said of these.
+    pub fn enter(&self) {
+        for plugin in &self.plugins {
+            if let Plugin::Loaded(loaded) = plugin {
+                loaded.enter();
+            }
+        }
     }
 
     /// The plugins that could not be loaded, and why.
@@ -166,14 +195,9 @@ fn limiter(limit: &crate::limit::config::Limit, previous: Option<&Snapshot>) -> 
 }
 
 fn load(plugin: &plugin::config::Plugin, previous: Option<&Snapshot>, foundation: &Foundation) -> Plugin {
-    let kept = previous.and_then(|previous| {
-        previous.plugins.iter().find_map(|loaded| match loaded {
-            Plugin::Loaded(loaded) if loaded.is_current(plugin) => Some(Arc::clone(loaded)),
-            _ => None,
-        })
-    });
+    let kept = previous.and_then(|previous| previous.loaded(&plugin.name)).filter(|kept| kept.is_current(plugin));
     if let Some(kept) = kept {
-        return Plugin::Loaded(kept);
+        return Plugin::Loaded(Arc::clone(kept));
     }
     match Loaded::load(&foundation.engine, plugin, &foundation.registry, builtin::lookup) {
         Ok(loaded) => Plugin::Loaded(loaded),

@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -104,7 +105,8 @@ pub fn run(start: Start) -> Result<(), Error> {
 /// # Errors
 /// Everything that is wrong, each at its key.
 pub fn check(loaded: &Loaded) -> Result<(), Diagnostics> {
-    let foundation = Foundation::new().map_err(version::not_usable)?;
+    // Whoever only checks leaves no file behind.
+    let foundation = Foundation::new(None).map_err(version::not_usable)?;
     // As if every plugin were `required`, so that one which is does not hide what is wrong with the others.
     let mut strict = loaded.clone();
     for plugin in &mut strict.config.plugins {
@@ -191,7 +193,7 @@ async fn changed(watcher: &mut Option<Watcher>) {
 impl Supervisor {
     /// Everything is read, compiled and bound before the first worker starts.
     async fn start(loaded: Loaded, path: Option<PathBuf>) -> Result<(Self, status::Triggers, Ready), Error> {
-        let foundation = Foundation::new()?;
+        let foundation = Foundation::new(loaded.config.plugin_cache.as_deref())?;
         // Before anything is compiled: what changes meanwhile is noticed.
         let watcher = path.is_some().then(|| Watcher::of(&loaded));
         let snapshot = version::build(loaded, None, &foundation).await.map_err(Error::Configuration)?;
@@ -238,14 +240,19 @@ impl Supervisor {
         Ok((supervisor, triggers, ready))
     }
 
-    /// Has every worker take over a version; returns when all have.
-    async fn adopt(&self, snapshot: &Arc<Snapshot>, opened: Vec<Vec<worker::Opened>>) -> Result<(), worker::Gone> {
+    /// Has every worker take over a version; returns when all have, with the longest time at a stretch that it held one of them.
+    async fn adopt(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        opened: Vec<Vec<worker::Opened>>,
+    ) -> Result<Duration, worker::Gone> {
         let mut opened = opened.into_iter();
+        let mut longest = Duration::ZERO;
         for worker in &self.workers {
             let opened = opened.next().unwrap_or_default();
-            worker.adopt(Arc::clone(snapshot), opened).await?;
+            longest = longest.max(worker.adopt(Arc::clone(snapshot), opened).await?);
         }
-        Ok(())
+        Ok(longest)
     }
 
     /// Reads the configuration again. On any error the version in force stays as it is.
@@ -254,8 +261,10 @@ impl Supervisor {
         let result = self.try_reload(path).await;
         version::publish(&self.foundation, &self.current, result.is_ok());
         match &result {
-            Ok(version) => {
-                tracing::info!(cause, version, "configuration reloaded");
+            Ok(held) => {
+                // Milliseconds.
+                let held = held.as_secs_f64() * 1e3;
+                tracing::info!(cause, version = self.current.version, held_worker_ms = held, "configuration reloaded");
                 version::say(&self.current);
             }
             Err(diagnostics) => {
@@ -267,10 +276,11 @@ impl Supervisor {
         let listeners = self.sockets.addresses(&self.current.config);
         let health = self.telemetry.health();
         self.status.reloaded(Arc::clone(&self.current), listeners, health, result.as_ref().err());
-        result
+        result.map(|_| self.current.version)
     }
 
-    async fn try_reload(&mut self, path: PathBuf) -> Result<u64, Diagnostics> {
+    /// Returns the longest time at a stretch that a worker was held.
+    async fn try_reload(&mut self, path: PathBuf) -> Result<Duration, Diagnostics> {
         let loaded = version::load(path).await?;
         self.watcher = Some(Watcher::of(&loaded));
         let snapshot = version::build(loaded, Some(Arc::clone(&self.current)), &self.foundation).await?;
@@ -281,7 +291,7 @@ impl Supervisor {
         }
         version::warn_of_restart(&self.current.config, &snapshot.config, self.workers.len());
         let before = self.sockets.addresses(&self.current.config);
-        self.adopt(&snapshot, opened).await.map_err(version::not_usable)?;
+        let held = self.adopt(&snapshot, opened).await.map_err(version::not_usable)?;
         self.sockets.commit(&snapshot.config);
         for (name, address) in self.sockets.addresses(&snapshot.config) {
             if !before.iter().any(|(_, old)| *old == address) {
@@ -289,7 +299,7 @@ impl Supervisor {
             }
         }
         self.current = snapshot;
-        Ok(self.current.version)
+        Ok(held)
     }
 
     /// Stops accepting, lets exchanges finish, and sends what telemetry still has.

@@ -1,6 +1,8 @@
 //! One worker's face of a snapshot: its own plugin instances, upstream clients and metric handles.
 //! It does not outlive its version, but for the exchanges that began with it.
 
+mod hold;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,9 +12,9 @@ use tidegate_abi::Hook;
 
 use crate::limit::{Decision, Limiter, Subject};
 use crate::listen;
-use crate::plugin::Instance;
 use crate::plugin::config::OnFailure;
 use crate::plugin::contract::{Directory, Matter};
+use crate::plugin::{Instance, Loaded};
 use crate::route::Router;
 use crate::route::config::{PathMatch, Rewrite};
 use crate::snapshot::{Plugin, Snapshot};
@@ -22,6 +24,7 @@ use crate::telemetry::scope::{ListenerScope, RouteScope, WorkerScope};
 use crate::upstream::{Client, Pools};
 use crate::vitals::Vitals;
 use crate::wire::body::Body;
+pub use hold::Hold;
 
 /// What an exchange sees, from its beginning to its end.
 #[derive(Debug)]
@@ -32,11 +35,12 @@ pub struct View {
     limits: Vec<LimitView>,
     upstreams: Vec<Rc<Client<Body>>>,
     /// Empty where the plugin could not be loaded.
-    plugins: Vec<Option<Ticking>>,
+    plugins: Vec<Option<Rc<Ticking>>>,
+    directory: Rc<Directory>,
     vitals: Rc<Vitals>,
 }
 
-/// A plugin's instance, and when its tick hook is called next.
+/// A plugin's instance, and when its tick hook is called next. It goes on in the next version where nothing of it changes.
 #[derive(Debug)]
 struct Ticking {
     instance: Instance,
@@ -90,32 +94,38 @@ pub struct LimitView {
 // === impl View ===
 
 impl View {
-    /// A view for the worker that owns `worker`, `pools` and `vitals`.
-    pub fn new(snapshot: Arc<Snapshot>, worker: &Rc<WorkerScope>, pools: &Pools<Body>, vitals: Rc<Vitals>) -> Self {
+    /// A view for the worker that owns `worker`, `pools` and `vitals`, which follows `before`. Exchanges go on between the starts of two
+    /// plugins, on the view before.
+    pub async fn new(
+        snapshot: Arc<Snapshot>,
+        worker: &Rc<WorkerScope>,
+        pools: &Pools<Body>,
+        vitals: Rc<Vitals>,
+        before: Option<&Self>,
+        hold: &mut Hold,
+    ) -> Self {
         let config = &snapshot.config;
-        let now = Instant::now();
-        let directory = Rc::new(Directory {
-            routes: config.routes.iter().enumerate().map(|(index, route)| (Arc::from(&*route.name), index)).collect(),
-            upstreams: config
-                .upstreams
-                .iter()
-                .enumerate()
-                .map(|(index, upstream)| (Arc::clone(&upstream.name), index))
-                .collect(),
-        });
-        let plugins: Vec<Option<Ticking>> = snapshot
-            .plugins
-            .iter()
-            .map(|plugin| match plugin {
-                Plugin::Loaded(loaded) => {
-                    let every = loaded.tick_interval();
-                    let due = Cell::new(now + every.unwrap_or_default());
-                    let instance = Instance::new(loaded, worker.shard(), Rc::clone(&directory), None);
-                    Some(Ticking { instance, every, due })
-                }
-                Plugin::Failed(_) => None,
-            })
-            .collect();
+        let directory = directory(&snapshot, before);
+        let mut plugins = Vec::with_capacity(snapshot.plugins.len());
+        for plugin in &snapshot.plugins {
+            let Plugin::Loaded(loaded) = plugin else {
+                plugins.push(None);
+                continue;
+            };
+            let old = before.and_then(|before| before.named(loaded.name()));
+            if let Some(old) = old
+                && old.goes_on(loaded, &directory, before)
+            {
+                plugins.push(Some(Rc::clone(old)));
+                continue;
+            }
+            let every = loaded.tick_interval();
+            let due = Cell::new(Instant::now() + every.unwrap_or_default());
+            let old = old.map(|old| &old.instance);
+            let instance = Instance::new(loaded, worker.shard(), Rc::clone(&directory), old);
+            plugins.push(Some(Rc::new(Ticking { instance, every, due })));
+            hold.pause().await;
+        }
         let includes = config.telemetry.access_log.as_ref().map(|log| log.include.as_slice()).unwrap_or_default();
         let logs_request = includes.iter().any(|include| matches!(include, LogInclude::RequestHeader(_)));
         let logs_response = includes.iter().any(|include| matches!(include, LogInclude::ResponseHeader(_)));
@@ -165,7 +175,13 @@ impl View {
             .map(|(limit, limiter)| LimitView { name: Arc::from(&*limit.name), limiter: Arc::clone(limiter) })
             .collect();
         let upstreams = snapshot.clusters.iter().map(|cluster| pools.client(cluster)).collect();
-        Self { listeners, routes, limits, upstreams, plugins, vitals, snapshot }
+        Self { listeners, routes, limits, upstreams, plugins, directory, vitals, snapshot }
+    }
+
+    /// The instance of the plugin with this name.
+    fn named(&self, name: &str) -> Option<&Rc<Ticking>> {
+        let position = self.snapshot.config.plugins.iter().position(|plugin| *plugin.name == *name)?;
+        self.plugins.get(position)?.as_ref()
     }
 
     /// The version that this is a face of.
@@ -235,10 +251,33 @@ impl View {
     }
 }
 
+/// The names of this version; those of the version before, where they are the same.
+fn directory(snapshot: &Snapshot, before: Option<&View>) -> Rc<Directory> {
+    let config = &snapshot.config;
+    let routes = config.routes.iter().enumerate().map(|(index, route)| (Arc::from(&*route.name), index));
+    let upstreams = config.upstreams.iter().enumerate().map(|(index, upstream)| (Arc::clone(&upstream.name), index));
+    let directory = Directory { routes: routes.collect(), upstreams: upstreams.collect() };
+    match before {
+        Some(before) if *before.directory == directory => Rc::clone(&before.directory),
+        _ => Rc::new(directory),
+    }
+}
+
+// === impl Ticking ===
+
+impl Ticking {
+    /// Whether this instance serves the next version too, with all that the guest keeps: the plugin was not loaded anew, and the numbers
+    /// that the names it can say stand for are the same.
+    fn goes_on(&self, loaded: &Arc<Loaded>, directory: &Rc<Directory>, before: Option<&View>) -> bool {
+        Arc::ptr_eq(self.instance.loaded(), loaded)
+            && (!loaded.says_names() || before.is_some_and(|before| Rc::ptr_eq(&before.directory, directory)))
+    }
+}
+
 // === impl Chain ===
 
 impl Chain {
-    fn new(plugins: &[usize], instances: &[Option<Ticking>]) -> Self {
+    fn new(plugins: &[usize], instances: &[Option<Rc<Ticking>>]) -> Self {
         let having = |hook: Hook| {
             plugins
                 .iter()

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,7 +22,7 @@ use crate::listen::{ConnectionLimit, Socket};
 use crate::snapshot::Snapshot;
 use crate::telemetry::scope::WorkerScope;
 use crate::upstream::Pools;
-use crate::view::View;
+use crate::view::{Hold, View};
 use crate::vitals::Vitals;
 use crate::wire::body::Body;
 use listening::Listening;
@@ -45,7 +46,8 @@ pub struct Opened {
 #[derive(Debug)]
 enum Order {
     /// New exchanges see this version from now on; listeners that it does not have are closed.
-    Adopt { snapshot: Arc<Snapshot>, opened: Vec<Opened>, done: oneshot::Sender<()> },
+    /// Answers how long it held the worker at a stretch.
+    Adopt { snapshot: Arc<Snapshot>, opened: Vec<Opened>, done: oneshot::Sender<Duration> },
     /// Stop accepting, finish what is under way, at most until then or until hurried. Answers how many connections were cut.
     Drain { until: Instant, hurried: watch::Receiver<bool>, done: oneshot::Sender<usize> },
 }
@@ -94,11 +96,11 @@ impl Handle {
         Ok(Self { orders, thread })
     }
 
-    /// Has the worker take over a version; returns when it has.
+    /// Has the worker take over a version; returns when it has, with the longest time at a stretch in which it did nothing else.
     ///
     /// # Errors
     /// When the worker is gone.
-    pub async fn adopt(&self, snapshot: Arc<Snapshot>, opened: Vec<Opened>) -> Result<(), Gone> {
+    pub async fn adopt(&self, snapshot: Arc<Snapshot>, opened: Vec<Opened>) -> Result<Duration, Gone> {
         let (done, adopted) = oneshot::channel();
         self.orders.send(Order::Adopt { snapshot, opened, done }).map_err(|_| Gone)?;
         adopted.await.map_err(|_| Gone)
@@ -150,8 +152,8 @@ impl Worker {
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Adopt { snapshot, opened, done } => {
-                    self.adopt(snapshot, opened);
-                    let _ = done.send(());
+                    let held = self.adopt(snapshot, opened).await;
+                    let _ = done.send(held);
                 }
                 Order::Drain { until, hurried, done } => {
                     let cut = self.drain(until, hurried).await;
@@ -162,8 +164,11 @@ impl Worker {
         }
     }
 
-    fn adopt(&self, snapshot: Arc<Snapshot>, opened: Vec<Opened>) {
-        let view = Rc::new(View::new(snapshot, &self.scope, &self.pools, Rc::clone(&self.vitals)));
+    async fn adopt(&self, snapshot: Arc<Snapshot>, opened: Vec<Opened>) -> Duration {
+        let mut hold = Hold::begin();
+        let before = self.view.borrow().clone();
+        let view = View::new(snapshot, &self.scope, &self.pools, Rc::clone(&self.vitals), before.as_deref(), &mut hold);
+        let view = Rc::new(view.await);
         let keys = keys(view.snapshot().config.listeners.iter().map(|listener| listener.address));
         let mut listening = self.listening.borrow_mut();
         for (_, closed) in listening.extract_if(|key, _| !keys.contains(key)) {
@@ -184,6 +189,9 @@ impl Worker {
         }
         drop(listening);
         self.view.replace(Some(view));
+        // Where no exchange is under way, the instances of the version before end here.
+        drop(before);
+        hold.end()
     }
 
     async fn drain(&self, until: Instant, mut hurried: watch::Receiver<bool>) -> usize {

@@ -162,7 +162,7 @@ pub struct BodyWish {
 }
 
 /// The names that a plugin may say, and what they stand for in this version of the configuration.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Directory {
     pub routes: HashMap<Arc<str>, usize>,
     pub upstreams: HashMap<Arc<str>, usize>,

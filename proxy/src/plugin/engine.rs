@@ -6,12 +6,17 @@
 //! 5 us of that, but would reserve the addresses of all its slots at the start, 4 GiB each: 4 TiB for its usual 1,000.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use wasmtime::Module;
+
+use super::compiled::{Cache, FolderError};
 use super::error::LoadError;
+use crate::telemetry::metrics::Gauge;
 
 /// How often the epoch advances: the resolution of every deadline.
 const TICK: Duration = Duration::from_millis(1);
@@ -25,6 +30,7 @@ const GUEST_STACK: usize = 512 * 1024;
 pub struct Engine {
     wasm: wasmtime::Engine,
     clock: Arc<Clock>,
+    cache: Option<Arc<Cache>>,
     plugins: Arc<Mutex<HashMap<Arc<str>, Generations>>>,
 }
 
@@ -34,6 +40,8 @@ struct Generations {
     ever: u64,
     /// Loaded and not dropped.
     alive: u64,
+    /// The one that new exchanges see; 0 for none.
+    in_force: u64,
 }
 
 /// The thread that advances the epoch while calls are made, and sleeps otherwise.
@@ -70,7 +78,24 @@ impl Engine {
             .parallel_compilation(true);
         let wasm = wasmtime::Engine::new(&config).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         let clock = Arc::new(Clock::start(wasm.clone())?);
-        Ok(Self { wasm, clock, plugins: Arc::default() })
+        Ok(Self { wasm, clock, cache: None, plugins: Arc::default() })
+    }
+
+    /// Keeps compiled modules in this folder, and uses those that are there.
+    ///
+    /// # Errors
+    /// When the folder cannot be used; the engine is as good without.
+    pub fn keep_modules(&mut self, directory: &Path) -> Result<(), FolderError> {
+        self.cache = Some(Arc::new(Cache::open(directory, &self.wasm)?));
+        Ok(())
+    }
+
+    /// The compiled module of `bytes`, and whether there was no need to compile it.
+    pub(super) fn module(&self, bytes: &[u8]) -> wasmtime::Result<(Module, bool)> {
+        match &self.cache {
+            Some(cache) => cache.module(&self.wasm, bytes),
+            None => Ok((Module::new(&self.wasm, bytes)?, false)),
+        }
     }
 
     pub(super) const fn wasm(&self) -> &wasmtime::Engine {
@@ -99,26 +124,54 @@ impl Engine {
         }
     }
 
-    /// A plugin of this name was loaded. Returns how often, this time included.
-    pub(super) fn loaded(&self, plugin: &Arc<str>) -> u64 {
+    /// A plugin of this name was loaded. Returns how often, this time included: the number of its generation, which is in force at once
+    /// where there is no other. `alive` shows how many there are.
+    pub(super) fn loaded(&self, plugin: &Arc<str>, alive: &Gauge) -> u64 {
         self.with(plugin, |generations| {
             generations.ever += 1;
             generations.alive += 1;
+            if generations.alive == 1 {
+                generations.in_force = generations.ever;
+            }
+            alive.set(generations.alive as f64);
             generations.ever
         })
     }
 
-    /// One that was loaded is dropped. Returns whether it was the last of its name.
-    pub(super) fn dropped(&self, plugin: &Arc<str>) -> bool {
+    /// New exchanges see this generation from now on. `say` is called before anybody else can say something of the plugin.
+    pub(super) fn enter(&self, plugin: &Arc<str>, generation: u64, say: impl FnOnce()) {
         self.with(plugin, |generations| {
-            generations.alive = generations.alive.saturating_sub(1);
-            generations.alive == 0
-        })
+            generations.in_force = generations.in_force.max(generation);
+            if generations.in_force == generation {
+                say();
+            }
+        });
     }
 
-    /// Whether a plugin of this name is loaded, also by a configuration that is being left.
-    pub(super) fn is_alive(&self, plugin: &Arc<str>) -> bool {
-        self.with(plugin, |generations| generations.alive > 0)
+    /// Calls `say` if this generation is what new exchanges see.
+    pub(super) fn if_in_force(&self, plugin: &Arc<str>, generation: u64, say: impl FnOnce()) {
+        self.with(plugin, |generations| {
+            if generations.in_force == generation {
+                say();
+            }
+        });
+    }
+
+    /// One that was loaded is dropped. `last` is called if it was the last of its name.
+    pub(super) fn dropped(&self, plugin: &Arc<str>, alive: &Gauge, last: impl FnOnce()) {
+        self.with(plugin, |generations| {
+            generations.alive = generations.alive.saturating_sub(1);
+            alive.set(generations.alive as f64);
+            if generations.alive == 0 {
+                generations.in_force = 0;
+                last();
+            }
+        });
+    }
+
+    /// How many generations of this name are loaded: more than one while exchanges go on with an older one.
+    pub(super) fn alive(&self, plugin: &Arc<str>) -> u64 {
+        self.with(plugin, |generations| generations.alive)
     }
 
     fn with<T>(&self, plugin: &Arc<str>, change: impl FnOnce(&mut Generations) -> T) -> T {
@@ -202,6 +255,8 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::Engine;
+    use crate::telemetry::metrics::Registry;
+    use crate::telemetry::metrics::catalogue::Catalogue;
     use std::sync::{Arc, Weak};
 
     #[test]
@@ -218,10 +273,37 @@ mod tests {
     #[test]
     fn generations_count_by_name() {
         let engine = Engine::new().unwrap();
-        let (a, b) = ("a".into(), "b".into());
-        assert_eq!([engine.loaded(&a), engine.loaded(&a), engine.loaded(&b)], [1, 2, 1]);
-        assert_eq!([engine.dropped(&a), engine.dropped(&a)], [false, true]);
-        assert_eq!([engine.is_alive(&a), engine.is_alive(&b)], [false, true]);
-        assert_eq!(engine.loaded(&a), 3);
+        let registry = Registry::new();
+        let catalogue = Catalogue::new(&registry).unwrap();
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let gauge = |name: &Arc<str>| registry.shared().gauge(&catalogue.plugin.generations, &[name]);
+        let load = |name| engine.loaded(name, &gauge(name));
+        let drop_one = |name| {
+            let mut last = false;
+            engine.dropped(name, &gauge(name), || last = true);
+            last
+        };
+        assert_eq!([load(&a), load(&a), load(&b)], [1, 2, 1]);
+        assert_eq!([drop_one(&a), drop_one(&a)], [false, true]);
+        assert_eq!([engine.alive(&a), engine.alive(&b)], [0, 1]);
+        assert_eq!(load(&a), 3);
+    }
+
+    #[test]
+    fn only_the_generation_in_force_speaks() {
+        let engine = Engine::new().unwrap();
+        let name: Arc<str> = "a".into();
+        let speaks = |generation| {
+            let mut said = false;
+            engine.if_in_force(&name, generation, || said = true);
+            said
+        };
+        let registry = Registry::new();
+        let alive = registry.shared().gauge(&Catalogue::new(&registry).unwrap().plugin.generations, &[&name]);
+        assert_eq!([engine.loaded(&name, &alive), engine.loaded(&name, &alive)], [1, 2]);
+        assert_eq!([speaks(1), speaks(2)], [true, false], "the second one is not in force yet");
+        engine.enter(&name, 2, || {});
+        assert_eq!([speaks(1), speaks(2)], [false, true]);
+        engine.enter(&name, 1, || panic!("an older one does not come back"));
     }
 }

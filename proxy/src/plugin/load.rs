@@ -1,18 +1,20 @@
 //! Loads a plugin on the control thread: read, compile, try out, define its metrics. What comes out can run on any worker.
 //! It serves no exchange.
 
-use std::fs::{self, File};
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tidegate_abi::{Hook, MetricKind};
 use wasmtime::Store;
 
 use super::builtin;
+use super::compiled::Digest;
 use super::config::{Isolation, OnFailure, Plugin, Source};
 use super::definitions::Definitions;
 use super::engine::Engine;
@@ -34,7 +36,8 @@ const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.7
 /// A plugin that was compiled, tried out and configured.
 pub struct Loaded {
     plugin: Plugin,
-    stamp: Option<Stamp>,
+    /// Of the file's content; `None` where there is no file.
+    content: Option<Digest>,
     pub(super) engine: Engine,
     pub(super) program: Program,
     pub(super) identity: Arc<Identity>,
@@ -46,7 +49,7 @@ pub struct Loaded {
     /// How long an instance on a worker may take to start.
     pub(super) start_deadline: Duration,
     pub(super) deadline_ticks: u64,
-    state: StateGauge,
+    gauges: Gauges,
     report: Report,
 }
 
@@ -55,13 +58,15 @@ pub struct Loaded {
 pub struct Report {
     /// Bytes of the module.
     pub size: usize,
-    /// Time to compile it.
+    /// Time to compile it, or to read it where it was compiled before.
     pub compiled_in: Duration,
+    /// Whether it was compiled before, and kept in the cache.
+    pub cached: bool,
     /// Time to start and configure an instance.
     pub started_in: Duration,
     /// Bytes of memory that an instance has after it was configured.
     pub memory: usize,
-    /// How often a plugin of this name was loaded.
+    /// How often a plugin of this name was loaded, this time included.
     pub generation: u64,
     /// Imports that the host does not have, as `module.name`; the plugin traps when it calls one.
     pub unknown_imports: Vec<String>,
@@ -69,16 +74,12 @@ pub struct Report {
     pub unknown_exports: Vec<String>,
 }
 
-/// Tells whether a file is still the one that was loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
-    modified: Option<SystemTime>,
-}
-
-/// `tidegate.plugin.state`, over all workers.
-struct StateGauge {
-    gauge: Gauge,
+/// What the shared shard shows of a plugin, over all workers and generations.
+struct Gauges {
+    state: Gauge,
+    generation: Gauge,
+    generations: Gauge,
+    /// On how many workers this generation is in quarantine.
     resting: AtomicUsize,
 }
 
@@ -98,14 +99,25 @@ impl Loaded {
         let catalogue = Catalogue::new(registry)
             .map_err(|error| LoadError::Metric { metric: "tidegate.*".to_owned(), problem: error.to_string() })?;
         let state = registry.shared().gauge(&catalogue.plugin.state, &[&plugin.name]);
-        let loaded = Self::try_load(engine, plugin, registry, builtin, catalogue, state.clone());
-        if loaded.is_ok() {
-            state.set(1.0);
-        } else if !engine.is_alive(&plugin.name) {
-            // Otherwise an earlier one runs on; should it go too, its end sets the state.
-            state.set(0.0);
+        match Self::try_load(engine, plugin, registry, builtin, catalogue) {
+            Ok(loaded) => {
+                // Where another one is in force, the one who loads decides whether this one takes its place.
+                engine.if_in_force(&plugin.name, loaded.report.generation, || loaded.gauges.entered(&loaded.report));
+                Ok(Arc::new(loaded))
+            }
+            Err(error) => {
+                // Otherwise an earlier one runs on; should it go too, its end sets the state.
+                if engine.alive(&plugin.name) == 0 {
+                    state.set(0.0);
+                }
+                Err(error)
+            }
         }
-        loaded.map(Arc::new)
+    }
+
+    /// New exchanges see this generation from now on: what is said of the plugin is said of this one.
+    pub fn enter(&self) {
+        self.engine.enter(&self.identity.name, self.report.generation, || self.gauges.entered(&self.report));
     }
 
     fn try_load(
@@ -114,18 +126,18 @@ impl Loaded {
         registry: &Registry,
         find: fn(&str) -> Option<&'static [u8]>,
         catalogue: Catalogue,
-        state: Gauge,
     ) -> Result<Self, LoadError> {
-        let (bytes, stamp) = match &plugin.source {
-            Source::File(path) => read(path).map(|(bytes, stamp)| (bytes.into(), Some(stamp)))?,
+        let bytes = match &plugin.source {
+            Source::File(path) => Cow::Owned(read(path)?),
             Source::Builtin(name) => match find(name) {
-                Some(bytes) => (std::borrow::Cow::Borrowed(bytes), None),
+                Some(bytes) => Cow::Borrowed(bytes),
                 None => {
                     let shipped = builtin::names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                     return Err(LoadError::UnknownBuiltin { name: name.to_string(), shipped });
                 }
             },
         };
+        let content = matches!(plugin.source, Source::File(_)).then(|| Digest::of(&[&bytes]));
         let identity = Arc::new(Identity::new(plugin));
         let fresh = || State::new(identity.clone(), Rc::default(), None);
         let program = Program::new(engine, &bytes, &mut Store::new(engine.wasm(), fresh()))?;
@@ -137,12 +149,18 @@ impl Loaded {
         let families = define(registry, &tried.definitions)?;
 
         let shared = registry.shared();
-        let generation = engine.loaded(&plugin.name);
-        shared.gauge(&catalogue.plugin.generation, &[&plugin.name]).set(generation as f64);
+        let gauge = |family| shared.gauge(family, &[&plugin.name]);
+        let gauges = Gauges {
+            state: gauge(&catalogue.plugin.state),
+            generation: gauge(&catalogue.plugin.generation),
+            generations: gauge(&catalogue.plugin.generations),
+            resting: AtomicUsize::new(0),
+        };
+        let generation = engine.loaded(&plugin.name, &gauges.generations);
         let series = shared.gauge(&catalogue.plugin.series, &[&plugin.name]);
         Ok(Self {
             plugin: plugin.clone(),
-            stamp,
+            content,
             engine: engine.clone(),
             families,
             admitted: Arc::new(Admitted::new(plugin.budget.series, series)),
@@ -150,10 +168,11 @@ impl Loaded {
             // On a worker a start holds up requests: it may take what it took here, with a margin for a busy machine.
             start_deadline: (started_in * 4 + plugin.budget.deadline).min(DEADLINE),
             deadline_ticks: engine.ticks(plugin.budget.deadline),
-            state: StateGauge { gauge: state, resting: AtomicUsize::new(0) },
+            gauges,
             report: Report {
                 size: bytes.len(),
                 compiled_in: program.compiled_in,
+                cached: program.cached,
                 started_in,
                 memory: tried.limits.bytes,
                 generation,
@@ -174,6 +193,11 @@ impl Loaded {
     /// Whether the plugin has this hook; one that it has not need not be called.
     pub fn subscribes(&self, hook: Hook) -> bool {
         self.program.subscribes(hook)
+    }
+
+    /// Whether the plugin can say names of the [`Directory`](super::contract::Directory).
+    pub const fn says_names(&self) -> bool {
+        self.program.says_names
     }
 
     /// How often [`Instance::tick`](super::Instance::tick) is to be called on each worker; `None` for never.
@@ -198,29 +222,39 @@ impl Loaded {
 
     /// On how many workers the plugin is in quarantine now.
     pub fn resting(&self) -> usize {
-        self.state.resting.load(Ordering::Relaxed)
+        self.gauges.resting.load(Ordering::Relaxed)
     }
 
-    /// Whether loading `plugin` now would give the same: the same configuration, and an unchanged file. Reads the file's metadata.
+    /// How many generations of the plugin there are: more than this one while exchanges go on with an older one.
+    pub fn generations(&self) -> u64 {
+        self.engine.alive(&self.identity.name)
+    }
+
+    /// Whether loading `plugin` now would give the same: the same configuration, and a file with the same content. Reads the file.
     pub fn is_current(&self, plugin: &Plugin) -> bool {
-        let stamp = match &plugin.source {
-            Source::File(path) => fs::metadata(path).ok().map(|metadata| Stamp::new(&metadata)),
+        let content = || match &plugin.source {
+            Source::File(path) => read(path).ok().map(|bytes| Digest::of(&[&bytes])),
             Source::Builtin(_) => None,
         };
-        self.plugin == *plugin && self.stamp == stamp
+        self.plugin == *plugin && self.content == content()
     }
 
     /// A worker's instance went into quarantine, or came out of it.
     pub(super) fn set_resting(&self, rests: bool) {
-        self.state.set_resting(rests);
+        if rests {
+            self.gauges.resting.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.gauges.resting.fetch_sub(1, Ordering::Relaxed);
+        }
+        let generation = self.report.generation;
+        self.engine.if_in_force(&self.identity.name, generation, || self.gauges.show_state());
     }
 }
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        if self.engine.dropped(&self.identity.name) {
-            self.state.gauge.set(0.0);
-        }
+        let gauges = &self.gauges;
+        self.engine.dropped(&self.identity.name, &gauges.generations, || _ = gauges.state.set(0.0));
     }
 }
 
@@ -233,11 +267,10 @@ impl std::fmt::Debug for Loaded {
     }
 }
 
-fn read(path: &Path) -> Result<(Vec<u8>, Stamp), LoadError> {
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    let stamp = Stamp::new(&metadata);
     let mut bytes = Vec::new();
     // The metadata of a pipe or a growing file says nothing, so the limit holds for what is read.
     if metadata.len() <= LARGEST {
@@ -247,7 +280,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, Stamp), LoadError> {
     if size > LARGEST {
         return Err(LoadError::TooLarge { path: path.to_owned(), size, limit: LARGEST });
     }
-    Ok((bytes, stamp))
+    Ok(bytes)
 }
 
 /// Defines the plugin's metrics: the label `plugin`, and those that the plugin declared.
@@ -297,24 +330,16 @@ impl Identity {
     }
 }
 
-// === impl Stamp ===
+// === impl Gauges ===
 
-impl Stamp {
-    fn new(metadata: &fs::Metadata) -> Self {
-        Self { length: metadata.len(), modified: metadata.modified().ok() }
+impl Gauges {
+    /// This generation is in force.
+    fn entered(&self, report: &Report) {
+        self.generation.set(report.generation as f64);
+        self.show_state();
     }
-}
 
-// === impl StateGauge ===
-
-impl StateGauge {
-    fn set_resting(&self, rests: bool) {
-        let before = if rests {
-            self.resting.fetch_add(1, Ordering::Relaxed)
-        } else {
-            self.resting.fetch_sub(1, Ordering::Relaxed)
-        };
-        let now = if rests { before + 1 } else { before.saturating_sub(1) };
-        self.gauge.set(if now == 0 { 1.0 } else { 0.5 });
+    fn show_state(&self) {
+        self.state.set(if self.resting.load(Ordering::Relaxed) == 0 { 1.0 } else { 0.5 });
     }
 }

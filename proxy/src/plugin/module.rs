@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook, Signature};
+use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook, MODULE, Signature, imports};
 use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, ModuleExport, Store, ValType};
 
 use super::engine::Engine;
@@ -15,6 +15,9 @@ use super::state::State;
 pub(super) const EXPORT_INITIALIZE: &str = "_initialize";
 pub(super) const EXPORT_MEMORY: &str = "memory";
 
+/// What takes the name of a route or an upstream.
+const SAYING_NAMES: [&str; 3] = [imports::ROUTE_SET, imports::UPSTREAM_SET, imports::CALL_OUT];
+
 const I32: &[ValType] = &[ValType::I32];
 const NONE: &[ValType] = &[];
 
@@ -25,11 +28,16 @@ pub(super) struct Program {
     pub hooks: [Option<ModuleExport>; Hook::ALL.len()],
     pub resume: Option<ModuleExport>,
     pub release: Option<ModuleExport>,
+    /// Whether it imports what takes the name of a route or an upstream.
+    pub says_names: bool,
     /// Imports that are not there; the module traps when it calls one.
     pub unknown_imports: Vec<String>,
     /// Exports that look like hooks and are none, most likely misspelt or of a later version.
     pub unknown_exports: Vec<String>,
+    /// Time to compile it, or to read it where it was kept.
     pub compiled_in: Duration,
+    /// Whether it was compiled before, and kept.
+    pub cached: bool,
 }
 
 /// The type that an export must have.
@@ -46,7 +54,7 @@ impl Program {
     pub fn new(engine: &Engine, bytes: &[u8], store: &mut Store<State>) -> Result<Self, LoadError> {
         check_magic(bytes)?;
         let started = std::time::Instant::now();
-        let module = Module::new(engine.wasm(), bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        let (module, cached) = engine.module(bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         let compiled_in = started.elapsed();
         let unknown_exports = check_exports(&module)?;
         check_memory(&module, store.data().identity.budget.memory)?;
@@ -54,9 +62,10 @@ impl Program {
         let mut linker = Linker::new(engine.wasm());
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         host::link(&mut linker).map_err(link)?;
-        let mut unknown_imports = Vec::new();
+        let (mut unknown_imports, mut says_names) = (Vec::new(), false);
         for import in module.imports() {
             let name = format!("{}.{}", import.module(), import.name());
+            says_names |= import.module() == MODULE && SAYING_NAMES.contains(&import.name());
             if !matches!(import.ty(), ExternType::Func(_)) {
                 return Err(LoadError::ImportKind { import: name, found: kind(&import.ty()) });
             }
@@ -68,7 +77,7 @@ impl Program {
         let pre = linker.instantiate_pre(&module).map_err(link)?;
         let hooks = Hook::ALL.map(|hook| module.get_export_index(hook.export()));
         let (resume, release) = (module.get_export_index(EXPORT_RESUME), module.get_export_index(EXPORT_RELEASE));
-        Ok(Self { pre, hooks, resume, release, unknown_imports, unknown_exports, compiled_in })
+        Ok(Self { pre, hooks, resume, release, says_names, unknown_imports, unknown_exports, compiled_in, cached })
     }
 
     pub fn subscribes(&self, hook: Hook) -> bool {

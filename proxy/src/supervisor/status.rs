@@ -150,9 +150,11 @@ impl Control for Status {
                     json!({
                         "state": if loaded.resting() > 0 { "quarantined" } else { "loaded" },
                         "generation": report.generation,
+                        "generations": loaded.generations(),
                         "bytes": report.size,
                         "memory_bytes": report.memory,
                         "compiled_in_ms": report.compiled_in.as_secs_f64() * 1e3,
+                        "cached": report.cached,
                         "unknown_imports": report.unknown_imports,
                         "unknown_exports": report.unknown_exports,
                     })

@@ -43,7 +43,10 @@ pub(super) fn compile(
             BuildError::Tls { index, source } => {
                 loaded.error_at(&["listeners", &index.to_string(), "tls"], source.to_string())
             }
-            BuildError::Plugin { name, source } => loaded.error_at(&["plugins", name], source.to_string()),
+            BuildError::Plugin { name, source, runs: None } => loaded.error_at(&["plugins", name], source.to_string()),
+            BuildError::Plugin { name, source, runs: Some(generation) } => {
+                loaded.error_at(&["plugins", name], format!("{source}; its generation {generation} runs on"))
+            }
         });
         Diagnostics::new(diagnostics.collect())
     })
@@ -62,6 +65,7 @@ pub(super) fn publish(foundation: &Foundation, current: &Snapshot, succeeded: bo
     shared.counter(&runtime.config_reloads, &[result]).inc();
     shared.gauge(&runtime.config_last_reload_successful, &[]).set(f64::from(u8::from(succeeded)));
     if succeeded {
+        current.enter();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         shared.gauge(&runtime.config_last_reload_timestamp, &[]).set(now.as_secs_f64());
         shared.gauge(&runtime.config_version, &[]).set(current.version as f64);
@@ -92,5 +96,8 @@ pub(super) fn warn_of_restart(old: &Config, new: &Config, workers: usize) {
     }
     if old.admin != new.admin {
         tracing::warn!("`admin` takes effect with the next start");
+    }
+    if old.plugin_cache != new.plugin_cache {
+        tracing::warn!("`plugin_cache` takes effect with the next start");
     }
 }

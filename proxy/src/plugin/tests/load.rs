@@ -105,11 +105,16 @@ fn the_metrics_tell_what_is_loaded() {
     assert_eq!(read("tidegate.plugin.state"), Some(1.0), "the first one still runs");
     let second = load_bytes(&registry, &good, name).unwrap();
     assert_eq!((first.report().generation, second.report().generation), (1, 2));
+    assert_eq!(read("tidegate.plugin.generation"), Some(1.0), "nobody sees the second one yet");
+    assert_eq!(read("tidegate.plugin.generations"), Some(2.0));
+    second.enter();
     assert_eq!(read("tidegate.plugin.generation"), Some(2.0));
     drop(first);
+    assert_eq!(read("tidegate.plugin.generations"), Some(1.0));
     assert_eq!(read("tidegate.plugin.state"), Some(1.0));
     drop(second);
     assert_eq!(read("tidegate.plugin.state"), Some(0.0));
+    assert_eq!(read("tidegate.plugin.generations"), Some(0.0));
 }
 
 #[test]
@@ -120,8 +125,18 @@ fn a_changed_file_or_config_is_noticed() {
     let loaded = Loaded::load(engine(), &plugin, &Registry::new(), no_builtin).unwrap();
     assert!(loaded.is_current(&plugin));
     assert!(!loaded.is_current(&Plugin { config: serde_json::Value::Null, ..plugin.clone() }));
-    std::fs::write(&path, wat::parse_str(module("(func)")).unwrap()).unwrap();
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let write = |wat: &str| {
+        std::fs::write(&path, wat::parse_str(module(wat)).unwrap()).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    };
+    // Neither the length nor the time tells.
+    write("(global i32 (i32.const 1))");
+    let loaded = Loaded::load(engine(), &plugin, &Registry::new(), no_builtin).unwrap();
+    write("(global i32 (i32.const 2))");
     assert!(!loaded.is_current(&plugin));
+    write("(global i32 (i32.const 1))");
+    assert!(loaded.is_current(&plugin));
     std::fs::remove_file(path).unwrap();
 }
 

@@ -39,8 +39,10 @@ metrics! {
         };
         /// State of a plugin: 1 running, 0.5 in quarantine, 0 not loaded.
         state: Gauge "tidegate.plugin.state", "", { "plugin": PLUGIN };
-        /// How often a plugin was loaded or loaded anew.
+        /// Which generation of a plugin new exchanges see; one more each time that the plugin is loaded anew.
         generation: Gauge "tidegate.plugin.generation", "", { "plugin": PLUGIN };
+        /// Generations of a plugin that are there: 1, one more for each older one that exchanges still use, 0 when it is gone.
+        generations: Gauge "tidegate.plugin.generations", "{generation}", { "plugin": PLUGIN };
         /// Instances of a plugin that were replaced after a fault.
         restarts: Counter "tidegate.plugin.restarts", "{instance}", { "plugin": PLUGIN };
     }
