@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_abi::{Hook, Number, Text, Verdict, status};
+use tidegate_abi::{Hook, Mode, Number, Overflow, Text, Verdict, status};
 use wasmtime::{Linker, Store};
 
 use super::super::state::{Identity, State};
 use super::{PAGE, engine, load_raw, module, plugin};
-use crate::plugin::config::Source;
+use crate::plugin::config::{Capability, Source};
 
 /// A host function as the page has it.
 pub(super) struct Function {
@@ -75,7 +75,7 @@ fn the_page_has_every_hook_property_verdict_and_status() {
     for number in Number::ALL {
         assert!(PAGE.contains(&format!("| {} | `{number:?}` |", *number as i32)), "{number:?}");
     }
-    for verdict in [Verdict::Continue, Verdict::Pending, Verdict::Reply, Verdict::Fail] {
+    for verdict in [Verdict::Continue, Verdict::Pending, Verdict::Reply, Verdict::Fail, Verdict::Close] {
         let name = format!("{verdict:?}").to_lowercase();
         assert!(PAGE.contains(&format!("| {} | {name} |", verdict as i32)), "{name}");
     }
@@ -87,8 +87,20 @@ fn the_page_has_every_hook_property_verdict_and_status() {
         (status::STAGE, "stage"),
         (status::DENIED, "denied"),
         (status::CONFLICT, "conflict"),
+        (status::FAILED, "failed"),
     ] {
         assert!(PAGE.contains(&format!("| {number} | {name} |")), "{name}");
+    }
+    for mode in [Mode::Stream, Mode::Rewrite, Mode::Peek, Mode::Buffer, Mode::Skip] {
+        let name = format!("{mode:?}").to_lowercase();
+        assert!(PAGE.contains(&format!("| {} | {name} |", mode as i32)), "{name}");
+    }
+    for overflow in [Overflow::Pass, Overflow::Reject, Overflow::Fail] {
+        let name = format!("{overflow:?}").to_lowercase();
+        assert!(PAGE.contains(&format!("| {} | {name} |", overflow as i32)), "{name}");
+    }
+    for capability in Capability::ALL {
+        assert!(PAGE.contains(&format!("| `{}` | ", capability.as_str())), "{capability:?}");
     }
     assert!(PAGE.contains(&format!("must return {}", tidegate_abi::VERSION)));
 }
