@@ -37,6 +37,8 @@ mod propagation;
 
 mod admin;
 mod cli;
+mod generations;
+mod module_cache;
 mod reload;
 mod shutdown;
 

@@ -45,6 +45,11 @@ fn build() -> PathBuf {
         .expect("cargo names the executable")
 }
 
+/// Where the proxies of all tests keep compiled plugins: not where the user who runs the tests has theirs.
+pub(crate) fn caches() -> PathBuf {
+    target_dir().join("tmp").join("caches")
+}
+
 /// `target` of `target/debug/deps/integration-0123`, `target/debug/examples/origin` and the like.
 fn target_dir() -> PathBuf {
     let test = std::env::current_exe().unwrap();

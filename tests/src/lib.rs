@@ -33,7 +33,7 @@ pub use client::{Answer, Connection, get, request};
 pub use eventually::{PATIENCE, eventually, eventually_some};
 pub use origin::{Origin, OriginBuilder, Seen, origin};
 pub use otlp::{Collector, CollectorMode, Point, Span, collector};
-pub use plugin::wasm;
+pub use plugin::{Generation, generation, wasm};
 pub use process::{Finished, raise_descriptors, resident_bytes, run};
 pub use proxy::{Proxy, ProxyBuilder, proxy};
 pub use raw::{RawConnection, RawMessage, nowhere, raw};

@@ -6,3 +6,56 @@ pub fn wasm(body: &str) -> Vec<u8> {
     let text = format!("(module {body} (func (export \"tidegate_abi_version\") (result i32) (i32.const 1)))");
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
+
+/// A plugin that says in each response which generation it is (`x-generation`) and how many responses its instance has seen (`x-count`:
+/// `a` for the first), and counts them all in the metric `hits`.
+#[derive(Clone, Copy, Debug)]
+pub struct Generation<'a> {
+    name: &'a str,
+    hands_over: bool,
+}
+
+/// The generation with this name.
+pub fn generation(name: &str) -> Generation<'_> {
+    Generation { name, hands_over: false }
+}
+
+impl Generation<'_> {
+    /// The next generation goes on with the count of this one.
+    pub fn handing_over(self) -> Self {
+        Self { hands_over: true, ..self }
+    }
+
+    /// The module.
+    pub fn module(&self) -> Vec<u8> {
+        let (read, export) = match self.hands_over {
+            false => ("", ""),
+            true => (
+                "(drop (call $state_read (i32.const 64) (i32.const 1)))",
+                "(func (export \"tidegate_hand_over\") (result i32) (call $state_write (i32.const 64) (i32.const 1)))",
+            ),
+        };
+        wasm(&format!(
+            "(import \"tidegate_v1\" \"header_set\" (func $header (param i32 i32 i32 i32 i32) (result i32)))
+             (import \"tidegate_v1\" \"define_metric\" (func $define (param i32 i32) (result i32)))
+             (import \"tidegate_v1\" \"metric_add\" (func $add (param i32 i32 f64) (result i32)))
+             (import \"tidegate_v1\" \"state_read\" (func $state_read (param i32 i32) (result i32)))
+             (import \"tidegate_v1\" \"state_write\" (func $state_write (param i32 i32) (result i32)))
+             (memory (export \"memory\") 1)
+             (data (i32.const 0) \"x-generation\") (data (i32.const 16) \"x-count\")
+             (data (i32.const 64) \"\\60\") (data (i32.const 256) \"{name}\")
+             (data (i32.const 128) \"\\00\\00\\00\\00\\04\\00\\00\\00hits\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\")
+             (func (export \"tidegate_configure\") (result i32)
+                (drop (call $define (i32.const 128) (i32.const 28))) {read} (i32.const 0))
+             {export}
+             (func (export \"tidegate_response_head\") (param i32) (result i32)
+                (i32.store8 (i32.const 64) (i32.add (i32.load8_u (i32.const 64)) (i32.const 1)))
+                (drop (call $header (i32.const 1) (i32.const 0) (i32.const 12) (i32.const 256) (i32.const {length})))
+                (drop (call $header (i32.const 1) (i32.const 16) (i32.const 7) (i32.const 64) (i32.const 1)))
+                (drop (call $add (i32.const 0) (i32.const 0) (f64.const 1)))
+                (i32.const 0))",
+            name = self.name,
+            length = self.name.len(),
+        ))
+    }
+}

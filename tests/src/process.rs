@@ -31,7 +31,7 @@ impl Finished {
 /// Runs `tidegate` with these arguments in `folder` to its end.
 pub fn run(folder: &Path, arguments: &[&str]) -> Finished {
     let mut command = Command::new(crate::tidegate());
-    command.args(arguments).current_dir(folder).env_remove("RUST_LOG");
+    command.args(arguments).current_dir(folder).env_remove("RUST_LOG").env("XDG_CACHE_HOME", crate::binary::caches());
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let stdout = reader(child.stdout.take().unwrap());
     let stderr = reader(child.stderr.take().unwrap());

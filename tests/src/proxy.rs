@@ -98,6 +98,7 @@ impl ProxyBuilder {
                 shell
             }
         };
+        command.env("XDG_CACHE_HOME", crate::binary::caches());
         command.arg("run").arg("-c").arg(path).current_dir(self.folder.path()).envs(self.environment);
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
