@@ -2,12 +2,13 @@
 //! What the block must look like stands in `hooks`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, ItemImpl, Result, Type, parse_quote};
-use tidegate_abi::{EXPORT_RELEASE, EXPORT_VERSION, Hook, VERSION};
+use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook, Signature, VERSION};
 
 use crate::hooks::{Hooks, Other};
+use crate::shape::shape;
 
 pub(crate) fn plugin(arguments: &TokenStream, item: &TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
@@ -28,7 +29,13 @@ pub(crate) fn plugin(arguments: &TokenStream, item: &TokenStream) -> Result<Toke
     let hooks = Hooks::read(&block)?;
     // The shape of a hook is ours, not the author's choice.
     block.attrs.push(parse_quote! {
-        #[allow(clippy::needless_pass_by_value, clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, clippy::unused_self)]
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::needless_pass_by_ref_mut,
+            clippy::unnecessary_wraps,
+            clippy::unused_self,
+            clippy::unused_async
+        )]
     });
     let (implementation, exports) = (implementation(&block.self_ty, &hooks), exports(&block.self_ty, &hooks));
     Ok(quote! { #block #implementation #exports })
@@ -38,13 +45,19 @@ pub(crate) fn plugin(arguments: &TokenStream, item: &TokenStream) -> Result<Toke
 fn implementation(plugin: &Type, hooks: &Hooks) -> TokenStream {
     let Hooks { config, others, state } = hooks;
     let state = state.as_ref().map_or_else(|| quote! { () }, |state| quote! { #state });
+    let running = if hooks.is_async() {
+        quote! { Shared }
+    } else {
+        quote! { Alone }
+    };
     let names = others.iter().map(|other| variant(other.hook));
-    let hooks = others.iter().map(|other| method(plugin, other));
+    let arms = others.iter().map(|other| arm(plugin, &state, other));
     quote! {
         #[automatically_derived]
         #[allow(clippy::unit_arg)]
         impl ::tidegate_sdk::Plugin for #plugin {
             type State = #state;
+            type Running = ::tidegate_sdk::__private::#running<Self>;
             const HOOKS: &'static [::tidegate_sdk::Hook] = &[::tidegate_sdk::Hook::Configure, #(#names),*];
 
             fn configure(config: &[u8], define: &mut ::tidegate_sdk::Define) -> ::tidegate_sdk::Result<Self> {
@@ -52,35 +65,36 @@ fn implementation(plugin: &Type, hooks: &Hooks) -> TokenStream {
                 ::tidegate_sdk::__private::configured(<#plugin>::configure(config, define))
             }
 
-            #(#hooks)*
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn call(running: &mut Self::Running, hook: ::tidegate_sdk::Hook, slot: i32) -> i32 {
+                match hook {
+                    #(#arms)*
+                    _ => ::tidegate_sdk::__private::CONTINUE,
+                }
+            }
         }
     }
 }
 
-fn method(plugin: &Type, other: &Other) -> TokenStream {
-    let Other { hook, name, takes_state, result } = other;
-    if *hook == Hook::Tick {
-        let call = quote! { <#plugin>::tick(self) };
-        let done = quote_spanned! { *result => ::tidegate_sdk::__private::done(#call) };
-        return quote! { fn tick(&mut self) -> ::tidegate_sdk::Result<()> { #done } };
+/// What a hook of a match over all hooks does.
+fn arm(plugin: &Type, state: &TokenStream, other: &Other) -> TokenStream {
+    let Other { hook, name, is_async, takes_subject, takes_state, result, .. } = other;
+    let (subject, gives) = shape(*hook);
+    let (variant, verdict) = (variant(*hook), gives.verdict());
+    let mut arguments = if *takes_subject { subject.arguments() } else { TokenStream::new() };
+    if *takes_state {
+        arguments = quote! { #arguments, state };
     }
-    let state = takes_state.then(|| quote! { , state });
-    let (wrap, returns) = match hook {
-        Hook::Log => (quote! { done }, quote! { () }),
-        _ => (quote! { flow }, quote! { ::tidegate_sdk::Flow }),
-    };
-    let call = quote! { <#plugin>::#name(self, exchange #state) };
-    let wrapped = quote_spanned! { *result => ::tidegate_sdk::__private::#wrap(#call) };
-    quote! {
-        #[allow(unused_variables)]
-        fn #name(
-            &mut self,
-            exchange: &mut ::tidegate_sdk::Exchange,
-            state: &mut Self::State,
-        ) -> ::tidegate_sdk::Result<#returns> {
-            #wrapped
-        }
+    let call = quote! { <#plugin>::#name(plugin, #arguments) };
+    if *is_async {
+        let verdict = quote_spanned! { *result => ::tidegate_sdk::__private::#verdict(#call.await) };
+        return quote! {
+            #variant => running.wait(slot, async |plugin: &#plugin, state: &mut #state| #verdict),
+        };
     }
+    let verdict = quote_spanned! { *result => ::tidegate_sdk::__private::#verdict(#call) };
+    quote! { #variant => running.run(slot, |plugin, state| #verdict), }
 }
 
 /// The exports: only in a module, so that a test can hold several plugins.
@@ -89,16 +103,24 @@ fn exports(plugin: &Type, hooks: &Hooks) -> TokenStream {
         export(EXPORT_VERSION, &quote! { () -> i32 { #VERSION } }),
         export(Hook::Configure.export(), &quote! { () -> i32 { INSTANCE.with(|instance| instance.configure()) } }),
     ];
-    for Other { hook, name, .. } in &hooks.others {
-        let body = match hook {
-            Hook::Tick => quote! { (_slot: i32) -> i32 { INSTANCE.with(|instance| instance.tick()) } },
-            Hook::Log => quote! { (slot: i32) { INSTANCE.with(|instance| instance.log(slot)) } },
-            _ => quote! { (slot: i32) -> i32 { INSTANCE.with(|instance| instance.#name(slot)) } },
+    for Other { hook, .. } in &hooks.others {
+        let variant = variant(*hook);
+        let body = match hook.signature() {
+            Signature::Plain => quote! { () -> i32 { INSTANCE.with(|instance| instance.call(#variant, 0)) } },
+            Signature::Deciding => {
+                quote! { (slot: i32) -> i32 { INSTANCE.with(|instance| instance.call(#variant, slot)) } }
+            }
+            Signature::Noting => quote! { (slot: i32) { INSTANCE.with(|instance| _ = instance.call(#variant, slot)) } },
         };
         exports.push(export(hook.export(), &body));
     }
-    if hooks.state.is_some() {
-        // Without a state there is nothing to release, and the host need not call.
+    if hooks.is_async() {
+        let body =
+            quote! { (slot: i32, ticket: i32) -> i32 { INSTANCE.with(|instance| instance.resume(slot, ticket)) } };
+        exports.push(export(EXPORT_RESUME, &body));
+    }
+    if hooks.state.is_some() || hooks.is_async() {
+        // Otherwise there is nothing to release, and the host need not call.
         let body = quote! { (slot: i32) { INSTANCE.with(|instance| instance.release(slot)) } };
         exports.push(export(EXPORT_RELEASE, &body));
     }
@@ -119,7 +141,7 @@ fn exports(plugin: &Type, hooks: &Hooks) -> TokenStream {
 
 /// An exported function. Its name is the only thing unsafe about it: the linker refuses a second one.
 fn export(name: &str, rest: &TokenStream) -> TokenStream {
-    let function = quote::format_ident!("{name}");
+    let function = format_ident!("{name}");
     quote! {
         #[allow(unsafe_code)]
         #[unsafe(export_name = #name)]
@@ -128,12 +150,6 @@ fn export(name: &str, rest: &TokenStream) -> TokenStream {
 }
 
 fn variant(hook: Hook) -> TokenStream {
-    match hook {
-        Hook::Configure => quote! { ::tidegate_sdk::Hook::Configure },
-        Hook::Tick => quote! { ::tidegate_sdk::Hook::Tick },
-        Hook::RequestHead => quote! { ::tidegate_sdk::Hook::RequestHead },
-        Hook::ResponseHead => quote! { ::tidegate_sdk::Hook::ResponseHead },
-        Hook::Log => quote! { ::tidegate_sdk::Hook::Log },
-        other => unreachable!("`{}` is refused before", other.name()),
-    }
+    let name = format_ident!("{}", format!("{hook:?}"));
+    quote! { ::tidegate_sdk::Hook::#name }
 }

@@ -36,6 +36,11 @@ impl Bytes {
         }
     }
 
+    /// No bytes.
+    pub(crate) fn empty() -> Self {
+        Self::from(&[][..])
+    }
+
     /// The text, if the bytes are UTF-8.
     pub fn to_str(&self) -> Option<&str> {
         std::str::from_utf8(self).ok()
@@ -74,6 +79,18 @@ impl From<&[u8]> for Bytes {
             }
             _ => Self(Kept::Heap(value.to_vec())),
         }
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(value: Vec<u8>) -> Self {
+        Self(Kept::Heap(value))
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::empty()
     }
 }
 

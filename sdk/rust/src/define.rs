@@ -1,4 +1,4 @@
-//! What a plugin defines while it is configured: label sets, metrics, its tick.
+//! What a plugin defines while it is configured: label sets, metrics, its tick, how it wants bodies.
 //! It only encodes and checks what the host cannot say as clearly.
 
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use tidegate_abi::MetricKind;
 
 use crate::label::OTHER;
 use crate::metric::{Family, second};
-use crate::{Counter, Error, Gauge, Histogram, LabelSet, Refused, Result, ffi};
+use crate::{BodyMode, Bytes, Counter, Error, Gauge, Histogram, LabelSet, Refused, Result, ffi};
 
 /// Defines things; only `configure` has one.
 #[derive(Debug, Default)]
@@ -98,9 +98,38 @@ impl Define {
         Ok(())
     }
 
+    /// How `request_body` wants the bodies of requests, unless an exchange says otherwise.
+    ///
+    /// # Errors
+    /// When it peeks at, or buffers, more than 64 MiB.
+    pub fn request_body(&mut self, mode: BodyMode) -> Result<()> {
+        body(mode, tidegate_abi::Body::Request)
+    }
+
+    /// How `response_body` wants the bodies of responses, unless an exchange says otherwise.
+    ///
+    /// # Errors
+    /// When it peeks at, or buffers, more than 64 MiB.
+    pub fn response_body(&mut self, mode: BodyMode) -> Result<()> {
+        body(mode, tidegate_abi::Body::Response)
+    }
+
+    /// What the instance before this one handed over on the same worker, in its `hand_over`. `None` for the first one, and after
+    /// one that trapped. It may be of an older version of the plugin, with another configuration: do not trust its shape.
+    pub fn handed_over(&self) -> Option<Bytes> {
+        Bytes::read(ffi::state_read)
+    }
+
     fn metric<'d, M>(&'d self, name: &'d str) -> Builder<'d, M> {
         Builder { define: self, kind: PhantomData, name, unit: "", help: "", labels: [], buckets: Vec::new() }
     }
+}
+
+fn body(mode: BodyMode, body: tidegate_abi::Body) -> Result<()> {
+    let name = if body == tidegate_abi::Body::Request { "request" } else { "response" };
+    mode.tell(body).map_err(|why| {
+        Error::new(format_args!("the {name}'s body in mode {:?} was refused: {why} (64 MiB at most)", mode.mode))
+    })
 }
 
 // === impl Builder ===
@@ -204,6 +233,6 @@ fn put_count(encoded: &mut Vec<u8>, count: usize) {
     put_u32(encoded, u32::try_from(count).unwrap_or(u32::MAX));
 }
 
-fn put_u32(encoded: &mut Vec<u8>, number: u32) {
+pub(crate) fn put_u32(encoded: &mut Vec<u8>, number: u32) {
     encoded.extend(number.to_le_bytes());
 }

@@ -14,7 +14,7 @@ pub struct Error(Box<str>);
 /// Why the host did not do what was asked. The host counts it; nothing else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// There is no such thing, for example no response yet.
+    /// There is no such thing, for example no response yet, or no upstream of that name.
     Absent,
     /// The plugin's budget for this is used up.
     Budget,
@@ -24,7 +24,7 @@ pub enum Refused {
     Stage,
     /// The operator does not allow it.
     Denied,
-    /// The name is taken by something of another shape.
+    /// The name is taken by something of another shape; or a value of the store is not what was expected.
     Conflict,
 }
 

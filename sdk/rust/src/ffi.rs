@@ -81,6 +81,39 @@ mod guest {
                 body: *const u8,
                 body_len: usize,
             ) -> i32;
+            pub(super) fn state_read(buffer: *mut u8, buffer_len: usize) -> i32;
+            pub(super) fn state_write(state: *const u8, state_len: usize) -> i32;
+            pub(super) safe fn body_mode(body: i32, mode: i32, limit: i64, overflow: i32) -> i32;
+            pub(super) fn body_read(offset: usize, buffer: *mut u8, buffer_len: usize) -> i32;
+            pub(super) fn body_replace(bytes: *const u8, bytes_len: usize) -> i32;
+            pub(super) fn body_append(bytes: *const u8, bytes_len: usize) -> i32;
+            pub(super) fn route_set(name: *const u8, name_len: usize) -> i32;
+            pub(super) fn upstream_set(name: *const u8, name_len: usize) -> i32;
+            pub(super) safe fn timeout_set(milliseconds: i64) -> i32;
+            pub(super) fn limit_key_set(name: *const u8, name_len: usize, value: *const u8, value_len: usize) -> i32;
+            pub(super) fn store_get(key: *const u8, key_len: usize, buffer: *mut u8, buffer_len: usize) -> i32;
+            pub(super) fn store_set(
+                key: *const u8,
+                key_len: usize,
+                value: *const u8,
+                value_len: usize,
+                ttl: i64,
+            ) -> i32;
+            pub(super) fn store_swap(
+                key: *const u8,
+                key_len: usize,
+                old: *const u8,
+                old_len: usize,
+                new: *const u8,
+                new_len: usize,
+                ttl: i64,
+            ) -> i32;
+            pub(super) fn store_increment(key: *const u8, key_len: usize, delta: i64, ttl: i64) -> i64;
+            pub(super) fn store_remove(key: *const u8, key_len: usize) -> i32;
+            pub(super) safe fn sleep(milliseconds: i64) -> i32;
+            pub(super) fn call_out(encoded: *const u8, encoded_len: usize) -> i32;
+            pub(super) safe fn answer_status(ticket: i32) -> i32;
+            pub(super) fn answer_read(ticket: i32, part: i32, buffer: *mut u8, buffer_len: usize) -> i32;
         }
     }
 
@@ -202,5 +235,83 @@ mod guest {
 
     pub(crate) fn reply(status: i32, headers: &[u8], body: &[u8]) -> i32 {
         unsafe { host::reply(status, headers.as_ptr(), headers.len(), body.as_ptr(), body.len()) }
+    }
+
+    pub(crate) fn state_read(buffer: &mut [u8]) -> i32 {
+        unsafe { host::state_read(buffer.as_mut_ptr(), buffer.len()) }
+    }
+
+    pub(crate) fn state_write(state: &[u8]) -> i32 {
+        unsafe { host::state_write(state.as_ptr(), state.len()) }
+    }
+
+    pub(crate) fn body_mode(body: i32, mode: i32, limit: i64, overflow: i32) -> i32 {
+        host::body_mode(body, mode, limit, overflow)
+    }
+
+    pub(crate) fn body_read(offset: usize, buffer: &mut [u8]) -> i32 {
+        unsafe { host::body_read(offset, buffer.as_mut_ptr(), buffer.len()) }
+    }
+
+    pub(crate) fn body_replace(bytes: &[u8]) -> i32 {
+        unsafe { host::body_replace(bytes.as_ptr(), bytes.len()) }
+    }
+
+    pub(crate) fn body_append(bytes: &[u8]) -> i32 {
+        unsafe { host::body_append(bytes.as_ptr(), bytes.len()) }
+    }
+
+    pub(crate) fn route_set(name: &str) -> i32 {
+        unsafe { host::route_set(name.as_ptr(), name.len()) }
+    }
+
+    pub(crate) fn upstream_set(name: &str) -> i32 {
+        unsafe { host::upstream_set(name.as_ptr(), name.len()) }
+    }
+
+    pub(crate) fn timeout_set(milliseconds: i64) -> i32 {
+        host::timeout_set(milliseconds)
+    }
+
+    pub(crate) fn limit_key_set(name: &str, value: &[u8]) -> i32 {
+        unsafe { host::limit_key_set(name.as_ptr(), name.len(), value.as_ptr(), value.len()) }
+    }
+
+    pub(crate) fn store_get(key: &[u8], buffer: &mut [u8]) -> i32 {
+        unsafe { host::store_get(key.as_ptr(), key.len(), buffer.as_mut_ptr(), buffer.len()) }
+    }
+
+    pub(crate) fn store_set(key: &[u8], value: &[u8], ttl: i64) -> i32 {
+        unsafe { host::store_set(key.as_ptr(), key.len(), value.as_ptr(), value.len(), ttl) }
+    }
+
+    pub(crate) fn store_swap(key: &[u8], old: Option<&[u8]>, new: &[u8], ttl: i64) -> i32 {
+        // An absent value has the length -1, and nothing is read of it.
+        let (old, old_len) = old.map_or((core::ptr::null(), usize::MAX), |old| (old.as_ptr(), old.len()));
+        unsafe { host::store_swap(key.as_ptr(), key.len(), old, old_len, new.as_ptr(), new.len(), ttl) }
+    }
+
+    pub(crate) fn store_increment(key: &[u8], delta: i64, ttl: i64) -> i64 {
+        unsafe { host::store_increment(key.as_ptr(), key.len(), delta, ttl) }
+    }
+
+    pub(crate) fn store_remove(key: &[u8]) -> i32 {
+        unsafe { host::store_remove(key.as_ptr(), key.len()) }
+    }
+
+    pub(crate) fn sleep(milliseconds: i64) -> i32 {
+        host::sleep(milliseconds)
+    }
+
+    pub(crate) fn call_out(encoded: &[u8]) -> i32 {
+        unsafe { host::call_out(encoded.as_ptr(), encoded.len()) }
+    }
+
+    pub(crate) fn answer_status(ticket: i32) -> i32 {
+        host::answer_status(ticket)
+    }
+
+    pub(crate) fn answer_read(ticket: i32, part: i32, buffer: &mut [u8]) -> i32 {
+        unsafe { host::answer_read(ticket, part, buffer.as_mut_ptr(), buffer.len()) }
     }
 }

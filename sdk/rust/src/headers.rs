@@ -1,4 +1,4 @@
-//! The headers of the request or the response, read and changed in place on the host.
+//! The headers or trailers of the request or the response, read and changed in place on the host.
 //! Nothing of them is kept on this side.
 
 use tidegate_abi::Reader;
@@ -7,8 +7,9 @@ use crate::{Bytes, Refused, ffi};
 
 /// The headers of one message. Names are case-insensitive; values are bytes.
 ///
-/// Request headers can be changed in `request_head`, response headers in `response_head`; elsewhere that is
-/// [`Refused::Stage`]. Headers that frame the message belong to the proxy and are [`Refused::Invalid`].
+/// Request headers can be changed in `request_head`, response headers in `response_head`, and both in the hook of the message's body
+/// while the head waits for it ([`BodyMode::peek`](crate::BodyMode::peek), [`BodyMode::buffer`](crate::BodyMode::buffer)); trailers
+/// in their own hooks. Elsewhere that is [`Refused::Stage`]. Headers that frame the message belong to the proxy and are [`Refused::Invalid`].
 #[derive(Clone, Copy, Debug)]
 pub struct Headers {
     map: i32,

@@ -87,4 +87,23 @@ host! {
     number_read(property: i32) -> i64;
     correlation_set(id: &str, header: &str) -> i32;
     reply(status: i32, headers: &[u8], body: &[u8]) -> i32;
+    state_read(buffer: &mut [u8]) -> i32;
+    state_write(state: &[u8]) -> i32;
+    body_mode(body: i32, mode: i32, limit: i64, overflow: i32) -> i32;
+    body_read(offset: usize, buffer: &mut [u8]) -> i32;
+    body_replace(bytes: &[u8]) -> i32;
+    body_append(bytes: &[u8]) -> i32;
+    route_set(name: &str) -> i32;
+    upstream_set(name: &str) -> i32;
+    timeout_set(milliseconds: i64) -> i32;
+    limit_key_set(name: &str, value: &[u8]) -> i32;
+    store_get(key: &[u8], buffer: &mut [u8]) -> i32;
+    store_set(key: &[u8], value: &[u8], ttl: i64) -> i32;
+    store_swap(key: &[u8], old: Option<&[u8]>, new: &[u8], ttl: i64) -> i32;
+    store_increment(key: &[u8], delta: i64, ttl: i64) -> i64;
+    store_remove(key: &[u8]) -> i32;
+    sleep(milliseconds: i64) -> i32;
+    call_out(encoded: &[u8]) -> i32;
+    answer_status(ticket: i32) -> i32;
+    answer_read(ticket: i32, part: i32, buffer: &mut [u8]) -> i32;
 }

@@ -1,16 +1,22 @@
-//! A plugin as the host calls it: the hooks, the one instance, and the state of each exchange under way.
-//! It knows neither the author's types nor which side of the border the host is on.
-
-use std::cell::RefCell;
+//! A plugin as `#[plugin]` writes it, and what its hooks may return.
+//! How one runs stands in `instance`.
 
 use tidegate_abi::{Hook, Level, Verdict, status};
 
-use crate::{Bytes, Define, Error, Exchange, Flow, Reply, Result, ffi, log};
+use crate::instance::Run;
+use crate::{Admission, Bytes, Define, Error, Flow, Refused, Reply, Result, ffi, log};
+
+/// The verdict of a hook that has nothing to say.
+#[doc(hidden)]
+pub const CONTINUE: i32 = Verdict::Continue as i32;
 
 /// What the host calls. [`#[plugin]`](macro@crate::plugin) implements it; there is no need to do so by hand.
 pub trait Plugin: Sized + 'static {
     /// What is kept for each exchange; `()` when no hook asks for a state.
     type State: Default + 'static;
+    /// How an instance keeps the plugin: for one hook at a time, or shared by those that wait.
+    #[doc(hidden)]
+    type Running: Run<Self>;
     /// The hooks that are there.
     const HOOKS: &'static [Hook];
 
@@ -20,45 +26,14 @@ pub trait Plugin: Sized + 'static {
     /// Why the configuration is refused.
     fn configure(config: &[u8], define: &mut Define) -> Result<Self>;
 
-    /// At the interval that `configure` asked for.
-    ///
-    /// # Errors
-    /// What failed; it is logged.
-    fn tick(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    /// The request's head is there.
-    ///
-    /// # Errors
-    /// What failed; the plugin's `on_failure` decides.
-    fn request_head(&mut self, exchange: &mut Exchange, state: &mut Self::State) -> Result<Flow> {
-        let _ = (exchange, state);
-        Ok(Flow::Continue)
-    }
-
-    /// The response's head is there.
-    ///
-    /// # Errors
-    /// What failed; the plugin's `on_failure` decides.
-    fn response_head(&mut self, exchange: &mut Exchange, state: &mut Self::State) -> Result<Flow> {
-        let _ = (exchange, state);
-        Ok(Flow::Continue)
-    }
-
-    /// The exchange is over.
-    ///
-    /// # Errors
-    /// What failed; it is logged.
-    fn log(&mut self, exchange: &mut Exchange, state: &mut Self::State) -> Result<()> {
-        let _ = (exchange, state);
-        Ok(())
-    }
+    /// Calls a hook; returns its verdict.
+    #[doc(hidden)]
+    fn call(running: &mut Self::Running, hook: Hook, slot: i32) -> i32;
 }
 
-/// What `request_head` and `response_head` may return.
+/// What the hooks of an exchange may return: `()`, [`Flow`], [`Reply`], or a [`Result`] of one of them.
 #[diagnostic::on_unimplemented(
-    message = "a head hook cannot return `{Self}`",
+    message = "this hook cannot return `{Self}`",
     label = "returns `()`, `Flow`, `Reply`, or a `Result` of one of them"
 )]
 pub trait IntoFlow {
@@ -69,7 +44,7 @@ pub trait IntoFlow {
     fn into_flow(self) -> Result<Flow>;
 }
 
-/// What `tick` and `log` may return.
+/// What `tick`, `log`, and the other hooks return that only take note: `()` or `Result<()>`.
 #[diagnostic::on_unimplemented(
     message = "this hook cannot return `{Self}`",
     label = "returns `()` or `Result<()>`: there is nothing left to decide"
@@ -82,119 +57,33 @@ pub trait IntoDone {
     fn into_done(self) -> Result<()>;
 }
 
-/// The one instance of a plugin in a module, or in a test.
-#[doc(hidden)]
-pub struct Instance<P: Plugin>(RefCell<Option<Running<P>>>);
-
-struct Running<P: Plugin> {
-    plugin: P,
-    /// By slot. Slots are small and used again.
-    states: Vec<P::State>,
+/// What `connection_open` may return: `()`, [`Admission`], or a [`Result`] of one of them.
+#[diagnostic::on_unimplemented(
+    message = "`connection_open` cannot return `{Self}`",
+    label = "returns `()`, `Admission`, or a `Result` of one of them"
+)]
+pub trait IntoAdmission {
+    /// What the hook decided.
+    ///
+    /// # Errors
+    /// Why it failed; then the plugin's `on_failure` decides.
+    fn into_admission(self) -> Result<Admission>;
 }
 
-// === impl Instance ===
-
-impl<P: Plugin> Instance<P> {
-    pub const fn new() -> Self {
-        Self(RefCell::new(None))
-    }
-
-    pub fn configure(&self) -> i32 {
-        let json = Bytes::read(ffi::config_read).unwrap_or_else(|| Bytes::from(&[][..]));
-        match P::configure(&json, &mut Define::new()) {
-            Ok(plugin) => {
-                self.0.replace(Some(Running { plugin, states: Vec::new() }));
-                Verdict::Continue as i32
-            }
-            Err(error) => fail(&error),
-        }
-    }
-
-    pub fn tick(&self) -> i32 {
-        self.run(Err(not_configured()), |running| running.plugin.tick()).unwrap_or_else(|error| report(&error));
-        Verdict::Continue as i32
-    }
-
-    pub fn request_head(&self, slot: i32) -> i32 {
-        self.head(slot, P::request_head)
-    }
-
-    pub fn response_head(&self, slot: i32) -> i32 {
-        self.head(slot, P::response_head)
-    }
-
-    pub fn log(&self, slot: i32) {
-        let done = self.run(Err(not_configured()), |running| {
-            let Running { plugin, states } = running;
-            plugin.log(&mut Exchange::new(), state(states, slot))
-        });
-        done.unwrap_or_else(|error| report(&error));
-    }
-
-    pub fn release(&self, slot: i32) {
-        self.run((), |running| *state(&mut running.states, slot) = P::State::default());
-    }
-
-    fn head(&self, slot: i32, hook: impl FnOnce(&mut P, &mut Exchange, &mut P::State) -> Result<Flow>) -> i32 {
-        let flow = self.run(Err(not_configured()), |running| {
-            let Running { plugin, states } = running;
-            hook(plugin, &mut Exchange::new(), state(states, slot))
-        });
-        match flow {
-            Ok(Flow::Continue) => Verdict::Continue as i32,
-            Ok(Flow::Reply(reply)) => send(&reply),
-            Err(error) => fail(&error),
-        }
-    }
-
-    fn run<T>(&self, otherwise: T, run: impl FnOnce(&mut Running<P>) -> T) -> T {
-        match &mut *self.0.borrow_mut() {
-            Some(running) => run(running),
-            None => otherwise,
-        }
-    }
+/// What `hand_over` may return: bytes or text, or an [`Option`] or [`Result`] of them.
+#[diagnostic::on_unimplemented(
+    message = "`hand_over` cannot return `{Self}`",
+    label = "returns `Vec<u8>`, `String`, `Bytes` or `&str`, or an `Option` or `Result` of one of them"
+)]
+pub trait IntoState {
+    /// The bytes for the next instance; `None` hands over nothing.
+    ///
+    /// # Errors
+    /// Why it failed; then nothing is handed over.
+    fn into_state(self) -> Result<Option<Vec<u8>>>;
 }
 
-impl<P: Plugin> Default for Instance<P> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// The state of a slot; a new one is there as soon as its slot is.
-fn state<S: Default>(states: &mut Vec<S>, slot: i32) -> &mut S {
-    let slot = usize::try_from(slot).unwrap_or_default();
-    if states.len() <= slot {
-        states.resize_with(slot + 1, S::default);
-    }
-    #[allow(clippy::indexing_slicing, reason = "made long enough just above")]
-    &mut states[slot]
-}
-
-fn not_configured() -> Error {
-    Error::new("a hook was called before the plugin was configured")
-}
-
-fn fail(error: &Error) -> i32 {
-    ffi::refuse(&error.to_string());
-    Verdict::Fail as i32
-}
-
-fn report(error: &Error) {
-    log::line(Level::Error, format_args!("{error}"));
-}
-
-fn send(reply: &Reply) -> i32 {
-    match ffi::reply(i32::from(reply.status), &reply.encoded_headers(), &reply.body) {
-        status::OK => Verdict::Reply as i32,
-        _ => fail(&Error::new(format_args!(
-            "a reply with status {} was refused: a status is 200 to 599, and headers that frame a message are the proxy's",
-            reply.status
-        ))),
-    }
-}
-
-// === impl IntoFlow, IntoDone ===
+// === impl IntoFlow ===
 
 impl IntoFlow for () {
     fn into_flow(self) -> Result<Flow> {
@@ -220,6 +109,8 @@ impl<T: IntoFlow, E: Into<Error>> IntoFlow for Result<T, E> {
     }
 }
 
+// === impl IntoDone ===
+
 impl IntoDone for () {
     fn into_done(self) -> Result<()> {
         Ok(())
@@ -232,20 +123,136 @@ impl<E: Into<Error>> IntoDone for Result<(), E> {
     }
 }
 
-/// Used by `#[plugin]`, so that an error stands at what a hook returns.
-#[doc(hidden)]
-pub fn flow(flow: impl IntoFlow) -> Result<Flow> {
-    flow.into_flow()
+// === impl IntoAdmission ===
+
+impl IntoAdmission for () {
+    fn into_admission(self) -> Result<Admission> {
+        Ok(Admission::Accept)
+    }
 }
 
-/// Used by `#[plugin]`, so that an error stands at what a hook returns.
-#[doc(hidden)]
-pub fn done(done: impl IntoDone) -> Result<()> {
-    done.into_done()
+impl IntoAdmission for Admission {
+    fn into_admission(self) -> Result<Admission> {
+        Ok(self)
+    }
 }
 
-/// Used by `#[plugin]`, so that an error stands at what `configure` returns.
+impl<T: IntoAdmission, E: Into<Error>> IntoAdmission for Result<T, E> {
+    fn into_admission(self) -> Result<Admission> {
+        self.map_err(Into::into).and_then(T::into_admission)
+    }
+}
+
+// === impl IntoState ===
+
+macro_rules! states {
+    ($($bytes:ty => |$value:ident| $into:expr;)*) => {$(
+        impl IntoState for $bytes {
+            fn into_state(self) -> Result<Option<Vec<u8>>> {
+                let $value = self;
+                Ok(Some($into))
+            }
+        }
+    )*};
+}
+
+states! {
+    Vec<u8> => |bytes| bytes;
+    String => |text| text.into_bytes();
+    &str => |text| text.as_bytes().to_vec();
+    Bytes => |bytes| bytes.to_vec();
+}
+
+impl<T: IntoState> IntoState for Option<T> {
+    fn into_state(self) -> Result<Option<Vec<u8>>> {
+        self.map_or(Ok(None), T::into_state)
+    }
+}
+
+impl<T: IntoState, E: Into<Error>> IntoState for Result<T, E> {
+    fn into_state(self) -> Result<Option<Vec<u8>>> {
+        self.map_err(Into::into).and_then(T::into_state)
+    }
+}
+
+// === what `#[plugin]` calls, so that an error of types stands at what a hook returns ===
+
+/// The verdict of a hook of an exchange.
 #[doc(hidden)]
+#[inline]
+pub fn flow(flow: impl IntoFlow) -> i32 {
+    match flow.into_flow() {
+        Ok(Flow::Continue) => CONTINUE,
+        Ok(Flow::Reply(reply)) => send(&reply),
+        Err(error) => fail(&error),
+    }
+}
+
+/// The verdict of a hook that decides nothing.
+#[doc(hidden)]
+#[inline]
+pub fn done(done: impl IntoDone) -> i32 {
+    match done.into_done() {
+        Ok(()) => CONTINUE,
+        Err(error) => fail(&error),
+    }
+}
+
+/// As [`done`], of a hook that has no verdict: an error becomes a log line.
+#[doc(hidden)]
+#[inline]
+pub fn noted(done: impl IntoDone) -> i32 {
+    if let Err(error) = done.into_done() {
+        log::line(Level::Error, format_args!("{error}"));
+    }
+    CONTINUE
+}
+
+/// The verdict of `connection_open`.
+#[doc(hidden)]
+#[inline]
+pub fn admission(admission: impl IntoAdmission) -> i32 {
+    match admission.into_admission() {
+        Ok(Admission::Accept) => CONTINUE,
+        Ok(Admission::Close) => Verdict::Close as i32,
+        Err(error) => fail(&error),
+    }
+}
+
+/// The verdict of `hand_over`.
+#[doc(hidden)]
+pub fn handed(state: impl IntoState) -> i32 {
+    let written = state.into_state().and_then(|state| match state {
+        None => Ok(()),
+        Some(state) => Refused::check(ffi::state_write(&state)).map(drop).map_err(|why| {
+            Error::new(format_args!("{} bytes cannot be handed over (1 MiB at most): {why}", state.len()))
+        }),
+    });
+    done(written)
+}
+
+/// What `configure` returned.
+#[doc(hidden)]
+#[allow(clippy::missing_errors_doc)]
 pub fn configured<P, E: Into<Error>>(configured: Result<P, E>) -> Result<P> {
     configured.map_err(Into::into)
+}
+
+/// Says why, and that it failed.
+#[cold]
+pub(crate) fn fail(error: &Error) -> i32 {
+    ffi::refuse(&error.to_string());
+    Verdict::Fail as i32
+}
+
+fn send(reply: &Reply) -> i32 {
+    match ffi::reply(i32::from(reply.status), &reply.encoded_headers(), &reply.body) {
+        status::OK => Verdict::Reply as i32,
+        status::STAGE => fail(&Error::new("a reply is not possible in this hook: the head of an answer has gone")),
+        status::DENIED => fail(&Error::new("a reply is not allowed to this plugin")),
+        _ => fail(&Error::new(format_args!(
+            "a reply with status {} was refused: a status is 200 to 599, and headers that frame a message are the proxy's",
+            reply.status
+        ))),
+    }
 }

@@ -8,6 +8,7 @@ use tidegate_abi::{
 };
 
 use super::Seen;
+use super::platform::{Orders, Piece, Platform, Wish};
 use crate::Reply;
 
 /// Everything the host keeps.
@@ -21,6 +22,16 @@ pub(crate) struct Memory {
     pub tick: Option<Duration>,
     pub lines: Vec<(Level, String)>,
     pub exchange: Option<Facts>,
+    /// What a hook outside of an exchange is about.
+    pub aside: Option<Aside>,
+    pub platform: Platform,
+}
+
+/// What is known of a connection or an event.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aside {
+    pub texts: Vec<(Text, Vec<u8>)>,
+    pub numbers: Vec<(Number, i64)>,
 }
 
 /// A metric and its series by number.
@@ -47,6 +58,13 @@ pub(crate) struct Facts {
     pub spans: Vec<SpanFacts>,
     pub reply: Option<Reply>,
     pub lines: Vec<(Level, String)>,
+    pub request_trailers: Map,
+    pub response_trailers: Map,
+    /// The piece that a body hook is called with.
+    pub piece: Option<Piece>,
+    pub orders: Orders,
+    /// How this exchange's bodies are wanted, where the plugin said so.
+    pub wishes: [Option<Wish>; 2],
 }
 
 /// Headers, in order, names in lower case.
@@ -342,13 +360,25 @@ impl Memory {
         if property == Text::PluginName {
             return give(buffer, b"test");
         }
-        let Some(exchange) = &self.exchange else { return status::STAGE };
-        let value = exchange.texts.iter().rev().find(|(known, _)| *known == property);
+        let texts = match (&self.exchange, &self.aside) {
+            (Some(exchange), _) => &exchange.texts,
+            (None, Some(aside)) => &aside.texts,
+            (None, None) => return status::STAGE,
+        };
+        let value = texts.iter().rev().find(|(known, _)| *known == property);
         value.map_or(status::ABSENT, |(_, value)| give(buffer, value))
     }
 
     pub(crate) fn number_read(&self, property: i32) -> i64 {
-        let numbers = self.exchange.as_ref().map(|exchange| &*exchange.numbers).unwrap_or_default();
+        let numbers = match (&self.exchange, &self.aside) {
+            (Some(exchange), _) => match (&exchange.piece, Number::from_i32(property)) {
+                (Some(piece), Some(Number::PieceBytes)) => return i64::try_from(piece.bytes.len()).unwrap_or(i64::MAX),
+                (Some(piece), Some(Number::PieceIsLast)) => return piece.is_last.into(),
+                _ => &exchange.numbers,
+            },
+            (None, Some(aside)) => &aside.numbers,
+            (None, None) => return ABSENT_NUMBER,
+        };
         let value = numbers.iter().rev().find(|(known, _)| *known as i32 == property);
         value.map_or(ABSENT_NUMBER, |(_, value)| *value)
     }
@@ -370,10 +400,27 @@ impl Memory {
     }
 
     pub(crate) fn reply(&mut self, code: i32, headers: &[u8], body: &[u8]) -> i32 {
-        if !matches!(self.hook, Some(Hook::RequestHead | Hook::ResponseHead)) {
+        if self.platform.is_denied("reply") {
+            return status::DENIED;
+        }
+        let hook = self.hook;
+        let Some(exchange) = &mut self.exchange else { return status::STAGE };
+        let possible = match hook {
+            Some(
+                Hook::RequestHead
+                | Hook::RequestBody
+                | Hook::RequestTrailers
+                | Hook::UpstreamChosen
+                | Hook::UpstreamError
+                | Hook::Retry
+                | Hook::ResponseHead,
+            ) => true,
+            Some(Hook::ResponseBody) => exchange.holds_head(),
+            _ => false,
+        };
+        if !possible {
             return status::STAGE;
         }
-        let Some(exchange) = &mut self.exchange else { return status::STAGE };
         let Some(status) = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)) else {
             return status::INVALID;
         };
@@ -393,6 +440,9 @@ impl Memory {
         match map {
             headers::REQUEST => Ok(&exchange.request),
             headers::RESPONSE => exchange.response.as_ref().ok_or(status::ABSENT),
+            headers::REQUEST_TRAILERS if self.hook == Some(Hook::RequestTrailers) => Ok(&exchange.request_trailers),
+            headers::RESPONSE_TRAILERS if self.hook == Some(Hook::ResponseTrailers) => Ok(&exchange.response_trailers),
+            headers::REQUEST_TRAILERS | headers::RESPONSE_TRAILERS => Err(status::STAGE),
             _ => Err(status::INVALID),
         }
     }
@@ -407,14 +457,31 @@ impl Memory {
         if !is_header(name, value) {
             return status::INVALID;
         }
+        if self.platform.is_denied("headers") {
+            return status::DENIED;
+        }
         let hook = self.hook;
         let Some(exchange) = &mut self.exchange else { return status::STAGE };
+        let held = exchange.holds_head();
         let map = match (map, hook) {
             (headers::REQUEST, Some(Hook::RequestHead)) => &mut exchange.request,
+            (headers::REQUEST, Some(Hook::RequestBody)) if held => &mut exchange.request,
             (headers::RESPONSE, Some(Hook::ResponseHead)) => exchange.response.get_or_insert_default(),
+            (headers::RESPONSE, Some(Hook::ResponseBody)) if held => exchange.response.get_or_insert_default(),
+            (headers::REQUEST_TRAILERS, Some(Hook::RequestTrailers)) => &mut exchange.request_trailers,
+            (headers::RESPONSE_TRAILERS, Some(Hook::ResponseTrailers)) => &mut exchange.response_trailers,
             _ => return status::STAGE,
         };
         change(map, name.to_ascii_lowercase(), value.to_vec())
+    }
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// Whether the head of the message whose body is at hand still waits.
+    pub(crate) fn holds_head(&self) -> bool {
+        self.piece.as_ref().is_some_and(|piece| piece.holds_head)
     }
 }
 
@@ -438,7 +505,7 @@ impl Metric {
 }
 
 /// Writes what fits of a value. Returns the value's full length.
-fn give(buffer: &mut [u8], value: &[u8]) -> i32 {
+pub(crate) fn give(buffer: &mut [u8], value: &[u8]) -> i32 {
     buffer.iter_mut().zip(value).for_each(|(to, from)| *to = *from);
     i32::try_from(value.len()).unwrap_or(i32::MAX)
 }
@@ -483,7 +550,7 @@ fn is_metric(name: &str) -> bool {
 }
 
 /// Whether a plugin may set this: a valid header that frames nothing.
-fn is_header(name: &str, value: &[u8]) -> bool {
+pub(crate) fn is_header(name: &str, value: &[u8]) -> bool {
     let framing = ["content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive"];
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty()
