@@ -1,13 +1,19 @@
 //! Guests in WAT against the host: what a plugin author and an operator would notice.
 //! The imports of every guest are read from `docs/abi.md`, so each test also holds that page to the host.
 
+mod bodies;
 mod effects;
 mod faults;
+mod hand_over;
 mod headers;
+mod isolation;
+mod lies;
 mod load;
+mod outside;
 mod page;
 mod reading;
 mod shipped;
+mod waiting;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -19,7 +25,7 @@ use http::{HeaderMap, HeaderName, StatusCode, Version};
 use tidegate_abi::Hook;
 
 use super::config::{Allow, Budget, Isolation, OnFailure, Plugin, Source};
-use super::contract::{Matter, Outcome, Scope, Slot};
+use super::contract::{Directory, Matter, Outcome, Scope, Slot};
 use super::{Engine, Instance, LoadError, Loaded};
 use crate::telemetry::metrics::{Registry, Shard, Snapshot};
 use crate::telemetry::record::{Arrival, Record, RequestHead, ResponseHead, Value};
@@ -62,6 +68,27 @@ fn plugin(source: Source) -> Plugin {
     }
 }
 
+/// Two routes and two upstreams.
+fn directory() -> Rc<Directory> {
+    let names = |names: [&str; 2]| names.into_iter().zip(0..).map(|(name, index)| (name.into(), index)).collect();
+    Rc::new(Directory { routes: names(["users", "other"]), upstreams: names(["app", "auth"]) })
+}
+
+/// Tells the test numbers where there is no exchange, as the gauge `told` by `n`; see [`Guest::told`].
+const TELLING: &str = r#"
+    (global $configured (mut i32) (i32.const 0))
+    (func (export "tidegate_configure") (result i32)
+        (drop (call $define_label_set
+            @"\01\00\00\00n\08\00\00\00\01\00\00\000\01\00\00\001\01\00\00\002\01\00\00\003\01\00\00\004\01\00\00\005\01\00\00\006\01\00\00\007"))
+        (drop (call $define_metric
+            @"\01\00\00\00\04\00\00\00told\00\00\00\00\00\00\00\00\01\00\00\00\00\00\00\00\00\00\00\00"))
+        (global.set $configured (i32.add (global.get $configured) (i32.const 1)))
+        (i32.const 0))
+    (func $tell (param $n i32) (param $value i32)
+        (drop (call $metric_set (i32.const 0) (local.get $n) (f64.convert_i32_s (local.get $value)))))
+    (func $add (param $n i32) (param $value i32)
+        (drop (call $metric_add (i32.const 0) (local.get $n) (f64.convert_i32_s (local.get $value)))))"#;
+
 fn no_builtin(_: &str) -> Option<&'static [u8]> {
     None
 }
@@ -94,7 +121,7 @@ fn guest_with(body: &str, change: impl FnOnce(&mut Plugin)) -> Guest {
     let bytes = wat::parse_str(module(body)).unwrap();
     let loaded = load_bytes(&registry, &bytes, change).unwrap();
     let shard = registry.shard();
-    Guest { instance: Instance::new(&loaded, &shard, Rc::default(), None), registry, shard, loaded }
+    Guest { instance: Instance::new(&loaded, &shard, directory(), None), registry, shard, loaded }
 }
 
 /// Every host function by its name, a memory, the version, `$say`, and `body`. `@"text"` in the body becomes pointer and length of
@@ -217,6 +244,11 @@ impl Guest {
     fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let labels: Vec<_> = [("plugin", "guest")].into_iter().chain(labels.iter().copied()).collect();
         self.metrics().value(name, &labels).map_or(0.0, |value| value.as_f64())
+    }
+
+    /// What a guest with [`TELLING`] told last.
+    fn told(&self, n: u32) -> f64 {
+        self.value("told", &[("n", &n.to_string())])
     }
 
     fn dropped(&self, effect: &str, reason: &str) -> f64 {

@@ -13,7 +13,35 @@ use crate::plugin::config::{Capability, Source};
 pub(super) struct Function {
     pub name: &'static str,
     pub parameters: Vec<&'static str>,
+    names: Vec<&'static str>,
     pub result: Option<&'static str>,
+}
+
+// === impl Function ===
+
+impl Function {
+    /// How many pairs of pointer and length it takes.
+    pub fn ranges(&self) -> usize {
+        self.pairs().len()
+    }
+
+    /// The positions of the pointers that a length follows.
+    fn pairs(&self) -> Vec<usize> {
+        let is_length = |name: &str| name == "cap" || name == "len" || name.ends_with("_len");
+        (1..self.names.len()).filter(|&at| is_length(self.names[at])).map(|at| at - 1).collect()
+    }
+
+    /// A call of it in which every argument is 0, but for the range with this number.
+    pub fn call(&self, lying: usize, lie: &str) -> String {
+        let lies_at = self.pairs()[lying];
+        let arguments = self
+            .parameters
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != lies_at + 1)
+            .map(|(at, kind)| if at == lies_at { lie.to_owned() } else { format!("({kind}.const 0)") });
+        format!("(call ${} {})", self.name, arguments.collect::<Vec<_>>().join(" "))
+    }
 }
 
 /// Every row of a table whose first two cells are a name and a signature, after the heading of host functions.
@@ -23,8 +51,8 @@ pub(super) fn functions() -> Vec<Function> {
         let mut cells = line.strip_prefix("| `")?.split("` | `");
         let (name, signature) = (cells.next()?, cells.next()?.split('`').next()?);
         let (parameters, result) = signature.strip_prefix('(')?.split_once(')')?;
-        let parameters = parameters.split(", ").filter_map(|parameter| Some(parameter.split_once(": ")?.1)).collect();
-        Some(Function { name, parameters, result: result.strip_prefix(" -> ") })
+        let (names, parameters) = parameters.split(", ").filter_map(|parameter| parameter.split_once(": ")).unzip();
+        Some(Function { name, parameters, names, result: result.strip_prefix(" -> ") })
     };
     page.lines().filter_map(row).collect()
 }
