@@ -20,6 +20,7 @@ mod state;
 mod slots;
 mod counted;
 mod series;
+mod store;
 mod drops;
 mod definitions;
 mod engine;

@@ -9,6 +9,7 @@ use rand::rngs::OsRng;
 
 use super::drops::Drops;
 use super::series::Series;
+use super::store::Store;
 
 /// What outlives an instance, and what the instances of one worker share.
 pub(super) struct Counted {
@@ -20,6 +21,8 @@ pub(super) struct Counted {
     pub call_outs: usize,
     /// Timers under way.
     pub sleeps: usize,
+    /// What the plugin keeps for all its workers; absent on the control thread.
+    pub store: Option<Arc<Store>>,
 }
 
 /// At most so many log lines in a second.
@@ -40,13 +43,13 @@ pub(super) struct Random {
 
 impl Counted {
     /// For a plugin that may write `lines` log lines in a second.
-    pub fn new(series: Series, drops: Drops, lines: u32) -> Self {
-        Self { series, drops, lines: LineRate::new(lines), random: Random::new(), call_outs: 0, sleeps: 0 }
+    pub fn new(series: Series, drops: Drops, lines: u32, store: Option<Arc<Store>>) -> Self {
+        Self { series, drops, lines: LineRate::new(lines), random: Random::new(), call_outs: 0, sleeps: 0, store }
     }
 
     /// Counts nothing: for the control thread, and for an instance while no call is made.
     pub fn nothing(plugin: &Arc<str>) -> Self {
-        Self::new(Series::none(), Drops::new(plugin.clone(), None), u32::MAX)
+        Self::new(Series::none(), Drops::new(plugin.clone(), None), u32::MAX, None)
     }
 }
 

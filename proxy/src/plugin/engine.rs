@@ -16,6 +16,7 @@ use wasmtime::Module;
 
 use super::compiled::{Cache, FolderError};
 use super::error::LoadError;
+use super::store::Store;
 use crate::telemetry::metrics::Gauge;
 
 /// How often the epoch advances: the resolution of every deadline.
@@ -35,13 +36,15 @@ pub struct Engine {
 }
 
 /// What was loaded under one plugin's name.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Generations {
     ever: u64,
     /// Loaded and not dropped.
     alive: u64,
     /// The one that new exchanges see; 0 for none.
     in_force: u64,
+    /// What they keep in common.
+    store: Option<Arc<Store>>,
 }
 
 /// The thread that advances the epoch while calls are made, and sleeps otherwise.
@@ -138,6 +141,11 @@ impl Engine {
         })
     }
 
+    /// The store of the plugins of this name. It is kept until the last of them is dropped.
+    pub(super) fn store(&self, plugin: &Arc<str>, make: impl FnOnce() -> Store) -> Arc<Store> {
+        self.with(plugin, |generations| generations.store.get_or_insert_with(|| Arc::new(make())).clone())
+    }
+
     /// New exchanges see this generation from now on. `say` is called before anybody else can say something of the plugin.
     pub(super) fn enter(&self, plugin: &Arc<str>, generation: u64, say: impl FnOnce()) {
         self.with(plugin, |generations| {
@@ -164,6 +172,7 @@ impl Engine {
             alive.set(generations.alive as f64);
             if generations.alive == 0 {
                 generations.in_force = 0;
+                generations.store = None;
                 last();
             }
         });

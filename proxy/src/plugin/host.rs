@@ -9,7 +9,9 @@ mod log;
 mod metric;
 mod property;
 mod reply;
+mod routing;
 mod span;
+mod store;
 pub(super) mod wasi;
 
 use tidegate_abi::status;
@@ -39,6 +41,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     property::link(linker)?;
     body::link(linker)?;
     reply::link(linker)?;
+    routing::link(linker)?;
+    store::link(linker)?;
     callout::link(linker)?;
     wasi::link(linker)
 }

@@ -61,7 +61,12 @@ impl Instance {
         let mut inner = Inner {
             running: Running::new(loaded.isolation()),
             slots: Slots::default(),
-            counted: Box::new(Counted::new(series, drops, loaded.identity.budget.log_lines)),
+            counted: Box::new(Counted::new(
+                series,
+                drops,
+                loaded.identity.budget.log_lines,
+                Some(loaded.store.clone()),
+            )),
             directory,
             handed: before.and_then(Self::hand_over),
             meters: Meters::new(loaded, shard),

@@ -23,6 +23,7 @@ use super::live::Live;
 use super::module::Program;
 use super::series::Admitted;
 use super::state::{Identity, State};
+use super::store;
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Definition, Family, Gauge, Kind, Registry};
 
@@ -46,6 +47,7 @@ pub struct Loaded {
     pub(super) families: Vec<Family>,
     pub(super) catalogue: Catalogue,
     pub(super) admitted: Arc<Admitted>,
+    pub(super) store: Arc<store::Store>,
     /// How long an instance on a worker may take to start.
     pub(super) start_deadline: Duration,
     pub(super) deadline_ticks: u64,
@@ -117,7 +119,10 @@ impl Loaded {
 
     /// New exchanges see this generation from now on: what is said of the plugin is said of this one.
     pub fn enter(&self) {
-        self.engine.enter(&self.identity.name, self.report.generation, || self.gauges.entered(&self.report));
+        self.engine.enter(&self.identity.name, self.report.generation, || {
+            self.gauges.entered(&self.report);
+            self.store.resize(self.identity.budget.key_value);
+        });
     }
 
     fn try_load(
@@ -158,12 +163,21 @@ impl Loaded {
         };
         let generation = engine.loaded(&plugin.name, &gauges.generations);
         let series = shared.gauge(&catalogue.plugin.series, &[&plugin.name]);
+        let store = engine.store(&plugin.name, || {
+            let gauge = |family| shared.gauge(family, &[&plugin.name]);
+            store::Store::new(
+                plugin.budget.key_value,
+                gauge(&catalogue.plugin.store_bytes),
+                gauge(&catalogue.plugin.store_entries),
+            )
+        });
         Ok(Self {
             plugin: plugin.clone(),
             content,
             engine: engine.clone(),
             families,
             admitted: Arc::new(Admitted::new(plugin.budget.series, series)),
+            store,
             catalogue,
             // On a worker a start holds up requests: it may take what it took here, with a margin for a busy machine.
             start_deadline: (started_in * 4 + plugin.budget.deadline).min(DEADLINE),

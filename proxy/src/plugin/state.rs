@@ -105,6 +105,14 @@ impl State {
         self.identity.allow.has(capability)
     }
 
+    /// Denies an effect that the operator does not allow, and counts that.
+    ///
+    /// # Errors
+    /// The status that tells the guest.
+    pub fn demand(&mut self, capability: Capability, effect: Effect) -> Result<(), i32> {
+        if self.allowed(capability) { Ok(()) } else { Err(self.refuse(effect, Why::Denied)) }
+    }
+
     /// Whether the hook is about a piece of a body whose head still waits.
     pub const fn holds_head(&self) -> bool {
         matches!(&self.matter, Matter::Piece(piece) if piece.holds_head)

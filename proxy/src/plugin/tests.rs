@@ -2,11 +2,13 @@
 //! The imports of every guest are read from `docs/abi.md`, so each test also holds that page to the host.
 
 mod bodies;
+mod capabilities;
 mod effects;
 mod faults;
 mod hand_over;
 mod headers;
 mod isolation;
+mod keeping;
 mod lies;
 mod load;
 mod outside;

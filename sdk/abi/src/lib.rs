@@ -168,6 +168,8 @@ pub mod limits {
     pub const NAME: usize = 128;
     /// Bytes of a text value: of a log field, an attribute, a status message.
     pub const TEXT: usize = 8 * 1024;
+    /// Bytes of all log fields that one plugin gives to an exchange, keys and values together; a number and a boolean count 8.
+    pub const FIELDS_BYTES: usize = 16 * 1024;
     /// Bytes of a log line; a longer one is cut.
     pub const LOG_LINE: usize = 8 * 1024;
     /// Bytes of a header value.

@@ -6,6 +6,7 @@ use tidegate_abi::{Body, Hook, MODULE, Mode, Overflow, imports, limits, status};
 use wasmtime::{Caller, Linker};
 
 use super::{Result, State, give, parts, range, read};
+use crate::plugin::config::Capability;
 use crate::plugin::contract::{BodyWish, Matter, Piece};
 use crate::plugin::drops::{Effect, Why};
 
@@ -22,6 +23,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         imports::BODY_READ,
         |mut caller: Caller<'_, State>, offset: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
+            if let Err(status) = state.demand(Capability::ReadBodies, Effect::Body) {
+                return range(memory, buf, cap).map(|_| status);
+            }
             let Some(piece) = piece(state) else { return range(memory, buf, cap).map(|_| status::STAGE) };
             let offset = offset.cast_unsigned() as usize;
             give(memory, buf, cap, piece.bytes.get(offset..).unwrap_or_default())
@@ -35,7 +39,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, imports::BODY_APPEND, |mut caller: Caller<'_, State>, ptr: i32, len: i32| {
         let (memory, state) = parts(&mut caller)?;
         let bytes = read(memory, ptr, len)?;
-        if piece(state).is_some_and(|piece| piece.bytes.len() + bytes.len() > LARGEST) {
+        let is_too_long = |piece: &mut Piece| piece.bytes.len() + bytes.len() > LARGEST;
+        if state.allowed(Capability::ChangeBodies) && piece(state).is_some_and(is_too_long) {
             return Ok(state.refuse(Effect::Body, Why::Budget));
         }
         Ok(change(state, |piece| append(piece, bytes)))
@@ -52,6 +57,11 @@ fn wish(state: &mut State, body: i32, mode: i32, limit: i64, overflow: i32) -> i
     else {
         return state.refuse(Effect::Body, Why::Invalid);
     };
+    if mode == Mode::Rewrite
+        && let Err(status) = state.demand(Capability::ChangeBodies, Effect::Body)
+    {
+        return status;
+    }
     // Where nothing is held back there is nothing to limit.
     let limit = match usize::try_from(limit) {
         _ if !mode.holds_head() => 0,
@@ -76,6 +86,9 @@ fn piece(state: &mut State) -> Option<&mut Piece> {
 }
 
 fn change(state: &mut State, apply: impl FnOnce(&mut Piece)) -> i32 {
+    if let Err(status) = state.demand(Capability::ChangeBodies, Effect::Body) {
+        return status;
+    }
     match piece(state) {
         Some(piece) if piece.may_change => {
             apply(piece);

@@ -11,6 +11,7 @@ use wasmtime::{Caller, Linker};
 
 use super::header::{decode, encode};
 use super::{Result, State, give, parts, range, read};
+use crate::plugin::config::Capability;
 use crate::plugin::contract::{Answer, CallOut, Ticket, Work};
 use crate::plugin::drops::{Effect, Why};
 
@@ -72,6 +73,9 @@ fn sleep(state: &mut State, milliseconds: i64) -> i32 {
 }
 
 fn call_out(state: &mut State, bytes: &[u8]) -> i32 {
+    if let Err(status) = state.demand(Capability::CallOuts, Effect::CallOut) {
+        return status;
+    }
     if !state.may_wait() {
         return status::STAGE;
     }
@@ -81,7 +85,10 @@ fn call_out(state: &mut State, bytes: &[u8]) -> i32 {
     if request.body().len() > limits::CALL_OUT_BODY || state.counted.call_outs >= state.identity.budget.call_outs {
         return state.refuse(Effect::CallOut, Why::Budget);
     }
-    let Some(&upstream) = state.directory.upstreams.get(upstream) else { return status::ABSENT };
+    let Some(&upstream) = state.directory.upstreams.get(upstream) else {
+        state.counted.drops.count(Effect::CallOut, Why::Invalid);
+        return status::ABSENT;
+    };
     let plugin = state.identity.name.clone();
     state.start(Work::CallOut(Box::new(CallOut { plugin, upstream, request, timeout })))
 }

@@ -7,6 +7,7 @@ use tidegate_abi::{Hook, MODULE, Reader, headers, imports, limits, status};
 use wasmtime::{Caller, Linker};
 
 use super::{Result, State, give, parts, range, read};
+use crate::plugin::config::Capability;
 use crate::plugin::contract::Matter;
 use crate::plugin::drops::{Effect, Why};
 
@@ -96,6 +97,9 @@ fn pick_mut(state: &mut State, map: i32) -> Result<&mut HeaderMap, i32> {
 }
 
 fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) -> i32 {
+    if let Err(status) = state.demand(Capability::Headers, Effect::Header) {
+        return status;
+    }
     let Some((name, value)) = header(map, name, value) else { return state.refuse(Effect::Header, Why::Invalid) };
     let headers = match pick_mut(state, map) {
         Ok(headers) => headers,
@@ -113,6 +117,9 @@ fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) ->
 }
 
 fn remove(state: &mut State, map: i32, name: &[u8]) -> i32 {
+    if let Err(status) = state.demand(Capability::Headers, Effect::Header) {
+        return status;
+    }
     let name = HeaderName::from_bytes(name).ok().filter(|name| map != headers::REQUEST || name != HOST);
     let Some(name) = name.filter(|name| !is_forbidden(name)) else {
         return state.refuse(Effect::Header, Why::Invalid);

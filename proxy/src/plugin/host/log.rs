@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 use wasmtime::{Caller, Linker};
 
 use super::{Result, State, parts, read};
+use crate::plugin::config::Capability;
 use crate::plugin::definitions::key;
 use crate::plugin::drops::{Effect, Why};
 use crate::telemetry::access_log::is_reserved_field;
@@ -68,6 +69,9 @@ pub(super) fn line(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Sets a field of the exchange's log line; a key that is there gets the new value.
 fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
+    if let Err(status) = state.demand(Capability::LogFields, Effect::LogField) {
+        return status;
+    }
     let (Some(name), Some(value)) = (key(name), value) else { return state.refuse(Effect::LogField, Why::Invalid) };
     if is_reserved_field(name) {
         return state.refuse(Effect::LogField, Why::Reserved);
@@ -78,6 +82,10 @@ fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
         Ok(record) => record,
         Err(status) => return status,
     };
+    let others = record.fields.iter().filter(|field| field.plugin == plugin && &*field.key != name);
+    if others.map(|field| size(&field.key, &field.value)).sum::<usize>() + size(name, &value) > limits::FIELDS_BYTES {
+        return state.refuse(Effect::LogField, Why::Budget);
+    }
     match record.fields.iter_mut().find(|field| &*field.key == name) {
         Some(field) => (field.plugin, field.value) = (plugin, value),
         None if used >= budget => return state.refuse(Effect::LogField, Why::Budget),
@@ -89,8 +97,20 @@ fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
     status::OK
 }
 
+/// What a field counts of the bytes that a plugin may add to a line.
+fn size(key: &str, value: &Value) -> usize {
+    let value = match value {
+        Value::Text(text) => text.len(),
+        Value::Int(_) | Value::Float(_) | Value::Bool(_) => size_of::<u64>(),
+    };
+    key.len() + value
+}
+
 /// Writes a line of the plugin's own, with what ties it to the exchange.
 pub(super) fn write(state: &mut State, level: Level, bytes: &[u8]) -> i32 {
+    if let Err(status) = state.demand(Capability::LogLines, Effect::LogLine) {
+        return status;
+    }
     if !state.counted.lines.take() {
         return state.refuse(Effect::LogLine, Why::Budget);
     }

@@ -5,6 +5,7 @@ use tidegate_abi::{Hook, MODULE, imports, status};
 use wasmtime::{Caller, Linker};
 
 use super::{Result, State};
+use crate::plugin::config::Capability;
 use crate::plugin::drops::{Effect, Why};
 use crate::plugin::series::Update;
 
@@ -34,6 +35,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
 }
 
 fn update(state: &mut State, metric: i32, series: i32, update: Update) -> i32 {
+    if let Err(status) = state.demand(Capability::Metrics, Effect::Metric) {
+        return status;
+    }
     if state.hook == Hook::Configure {
         return status::STAGE;
     }

@@ -9,6 +9,7 @@ use tidegate_abi::{ABSENT_NUMBER, Hook, MODULE, Number, Text, headers, imports, 
 use wasmtime::{Caller, Linker};
 
 use super::{Result, State, give, parts, range, read};
+use crate::plugin::config::Capability;
 use crate::plugin::contract::{Event, Happened, Link, Matter};
 use crate::plugin::drops::{Effect, Why};
 use crate::telemetry::record::{Correlation, Record};
@@ -183,6 +184,9 @@ pub(super) fn since_epoch(time: SystemTime) -> Duration {
 
 /// Sets the correlation id, and its header unless that is empty. Only before the request has gone.
 fn correlate(state: &mut State, id: &[u8], header: &[u8]) -> i32 {
+    if let Err(status) = state.demand(Capability::Headers, Effect::Correlation) {
+        return status;
+    }
     if state.hook != Hook::RequestHead {
         return status::STAGE;
     }

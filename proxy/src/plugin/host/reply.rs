@@ -8,6 +8,7 @@ use wasmtime::{Caller, Linker};
 
 use super::header::decode;
 use super::{Result, State, parts, read};
+use crate::plugin::config::Capability;
 use crate::plugin::contract::LocalReply;
 use crate::plugin::drops::{Effect, Why};
 
@@ -25,6 +26,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
 }
 
 fn stage(state: &mut State, code: i32, fields: &[u8], body: &[u8]) -> i32 {
+    if let Err(status) = state.demand(Capability::Reply, Effect::Reply) {
+        return status;
+    }
     if !takes_answer(state) {
         return status::STAGE;
     }

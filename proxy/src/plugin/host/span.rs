@@ -9,6 +9,7 @@ use wasmtime::{Caller, Linker};
 
 use super::log::text;
 use super::{Result, State, done, parts, read};
+use crate::plugin::config::Capability;
 use crate::plugin::definitions::{key, name};
 use crate::plugin::drops::{Effect, Why};
 use crate::telemetry::record::{ChildSpan, Record, SpanDetail, Value};
@@ -69,6 +70,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         |mut caller: Caller<'_, State>, span: i32, code: i32, ptr: i32, len: i32| {
             let (memory, state) = parts(&mut caller)?;
             let (code, message) = (SpanStatus::from_i32(code), text(read(memory, ptr, len)?));
+            if let Err(status) = state.demand(Capability::Spans, Effect::Span) {
+                return Ok(status);
+            }
             let (Some(code), Some(message)) = (code, message) else { return Ok(status::INVALID) };
             Ok(done(detail(state, span).map(|detail| detail.status = Some((code, message)))))
         },
@@ -92,6 +96,9 @@ fn detail(state: &mut State, span: i32) -> Result<&mut SpanDetail, i32> {
 }
 
 fn start(state: &mut State, parent: i32, span: &[u8]) -> i32 {
+    if let Err(status) = state.demand(Capability::Spans, Effect::Span) {
+        return status;
+    }
     let Some(span) = name(span) else { return state.refuse(Effect::Span, Why::Invalid) };
     let id = SpanId(state.counted.random.id());
     let identity = state.identity.clone();
@@ -123,12 +130,16 @@ fn start(state: &mut State, parent: i32, span: &[u8]) -> i32 {
 }
 
 fn end(state: &mut State, span: i32) -> Result<(), i32> {
+    state.demand(Capability::Spans, Effect::Span)?;
     let record = state.record.as_deref_mut().ok_or(status::STAGE)?;
     child(record, &state.identity.name, span)?.ended.get_or_insert_with(Instant::now);
     Ok(())
 }
 
 fn attribute(state: &mut State, span: i32, name: &[u8], value: Option<Value>) -> i32 {
+    if let Err(status) = state.demand(Capability::Spans, Effect::Attribute) {
+        return status;
+    }
     let (Some(name), Some(value)) = (key(name), value) else { return state.refuse(Effect::Attribute, Why::Invalid) };
     let used = state.kept.usage.attributes;
     let detail = match detail(state, span) {
@@ -147,6 +158,9 @@ fn attribute(state: &mut State, span: i32, name: &[u8], value: Option<Value>) ->
 }
 
 fn event(state: &mut State, span: i32, event: &[u8]) -> i32 {
+    if let Err(status) = state.demand(Capability::Spans, Effect::Event) {
+        return status;
+    }
     let Some(event) = name(event) else { return state.refuse(Effect::Event, Why::Invalid) };
     if state.kept.usage.events >= limits::ATTRIBUTES {
         return state.refuse(Effect::Event, Why::Budget);

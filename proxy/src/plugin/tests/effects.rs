@@ -172,3 +172,37 @@ fn log_lines_are_bounded_per_second() {
     assert_eq!(&said(&scope)[..2], [0, -3]);
     assert!(guest.dropped("log_line", "budget") > 0.0);
 }
+
+#[test]
+fn the_bytes_of_log_fields_are_bounded_for_each_plugin() {
+    let guest = guest(&on_request(
+        r#"(call $say (i32.const 0) (call $log_field_text @"a" (i32.const 2048) (i32.const 8192)))
+           (call $say (i32.const 1) (call $log_field_text @"b" (i32.const 2048) (i32.const 8192)))
+           (call $say (i32.const 2) (call $log_field_text @"a" @"short"))
+           (call $say (i32.const 3) (call $log_field_text @"b" (i32.const 2048) (i32.const 8192)))
+           (call $say (i32.const 4) (call $log_field_text @"a" (i32.const 2048) (i32.const 8192)))"#,
+    ));
+    let (scope, _) = guest.request();
+    assert_eq!(said(&scope), [0, -2, 0, 0, -2], "what is replaced makes room");
+    assert_eq!(text(&scope, "a"), "short");
+    assert_eq!(text(&scope, "b").len(), 8192);
+    assert_eq!(guest.dropped("log_field", "budget"), 2.0);
+    let (again, _) = guest.request();
+    assert_eq!(said(&again), [0, -2, 0, 0, -2], "each exchange has its own");
+    let other = Instance::new(
+        &load_bytes(
+            &guest.registry,
+            &wat::parse_str(module(&on_request(
+                r#"(drop (call $log_field_text @"c" (i32.const 2048) (i32.const 8192)))"#,
+            )))
+            .unwrap(),
+            |plugin| plugin.name = "other".into(),
+        )
+        .unwrap(),
+        &guest.shard,
+        Rc::default(),
+        None,
+    );
+    let (both, _) = other.call(Hook::RequestHead, other.open(), again);
+    assert_eq!(text(&both, "c").len(), 8192, "and so has each plugin");
+}

@@ -31,6 +31,10 @@ metrics! {
         memory: Gauge "tidegate.plugin.memory", "By", { "plugin": PLUGIN };
         /// Series that a plugin's metrics have.
         series: Gauge "tidegate.plugin.series", "{series}", { "plugin": PLUGIN };
+        /// Bytes of a plugin's key-value store, as its budget counts them.
+        store_bytes: Gauge "tidegate.plugin.store.bytes", "By", { "plugin": PLUGIN };
+        /// Entries of a plugin's key-value store; those whose time is over count until they are cleared away.
+        store_entries: Gauge "tidegate.plugin.store.entries", "{entry}", { "plugin": PLUGIN };
         /// Effects of a plugin that were dropped.
         dropped: Counter "tidegate.plugin.dropped", "{effect}", {
             "plugin": PLUGIN,
