@@ -262,9 +262,8 @@ impl Supervisor {
         version::publish(&self.foundation, &self.current, result.is_ok());
         match &result {
             Ok(held) => {
-                // Milliseconds.
-                let held = held.as_secs_f64() * 1e3;
-                tracing::info!(cause, version = self.current.version, held_worker_ms = held, "configuration reloaded");
+                let held = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
+                tracing::info!(cause, version = self.current.version, held_worker_us = held, "configuration reloaded");
                 version::say(&self.current);
             }
             Err(diagnostics) => {

@@ -40,6 +40,7 @@ mod cli;
 mod generations;
 mod module_cache;
 mod reload;
+mod reload_soak;
 mod shutdown;
 
 mod documents;
