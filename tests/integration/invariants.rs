@@ -63,6 +63,8 @@ fn locks_and_atomics_stand_only_where_they_are_declared() {
         "plugin/load.rs",
         // When a series is seen for the first time.
         "plugin/series.rs",
+        // What workers share they must agree on; a look-up each.
+        "plugin/store.rs",
         // All workers agree on what an upstream can take; a success while it is closed only reads.
         "upstream/breaker.rs",
         // Not shared between threads: hyper wants a callback that could be. Taken once for a request, and nobody waits.

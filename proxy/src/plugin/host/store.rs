@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tidegate_abi::{ABSENT_NUMBER, Hook, MODULE, imports, limits, status};
 use wasmtime::{Caller, Linker};
 
-use super::{Result, State, done, give, parts, read};
+use super::{Result, State, done, give, parts, range, read};
 use crate::plugin::config::Capability;
 use crate::plugin::drops::{Effect, Why};
 use crate::plugin::store::{Store, Unchanged};
@@ -18,6 +18,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         |mut caller: Caller<'_, State>, key: i32, key_len: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
             let key = read(memory, key, key_len)?;
+            // Also where nothing is written to it.
+            range(memory, buf, cap)?;
             match with(state, key, &[], |store, now| Ok(store.get(key, now))) {
                 Ok(Some(value)) => give(memory, buf, cap, &value),
                 Ok(None) => Ok(status::ABSENT),

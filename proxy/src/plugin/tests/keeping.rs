@@ -93,6 +93,23 @@ fn workers_and_generations_share_the_store_until_the_last_is_gone() {
 }
 
 #[test]
+fn the_store_has_the_budget_of_the_generation_in_force() {
+    let body = on_request(
+        r#"(call $say (i32.const 0) (call $store_set @"k" (i32.const 0) (i32.const 2000) (i64.const 0)))
+        (drop (call $store_remove @"k"))"#,
+    );
+    let small = keeper("resized", &body, |plugin| plugin.budget.key_value = 1024);
+    small.loaded.enter();
+    assert_eq!(small.said(), [-2]);
+    let large = keeper("resized", &body, |plugin| plugin.budget.key_value = 4096);
+    assert_eq!(large.said(), [-2], "loaded, but not yet taken over");
+    large.loaded.enter();
+    assert_eq!((large.said(), small.said()), (vec![0], vec![0]));
+    small.loaded.enter();
+    assert_eq!(large.said(), [0], "an older one has no say any more");
+}
+
+#[test]
 fn a_plugin_that_is_only_tried_out_leaves_nothing_in_the_store() {
     let body = format!(
         r#"(func (export "tidegate_configure") (result i32)

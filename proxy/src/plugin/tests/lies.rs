@@ -12,6 +12,10 @@ fn a_range_beyond_the_memory_traps_in_every_function_that_takes_one() {
         for function in page::functions() {
             let pairs = function.ranges();
             for lying in 0..pairs {
+                // A value that must be absent has this length.
+                if function.name == "store_swap" && lying == 1 && len == -1 {
+                    continue;
+                }
                 let hook = match function.name {
                     "body_read" | "body_replace" | "body_append" => "tidegate_request_body",
                     _ => "tidegate_request_head",
