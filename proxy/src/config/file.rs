@@ -76,7 +76,7 @@ pub enum PluginCacheFile {
     Directory {
         /// A directory that only the proxy's user can write to: what stands there is run as it is. Made where it is
         /// missing. Relative to the directory of the configuration.
-        #[schemars(length(min = 1), example = &"/var/cache/tidegate")]
+        #[schemars(length(min = 1), example = &"/var/lib/tidegate/compiled")]
         directory: String,
     },
 }

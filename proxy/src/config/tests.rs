@@ -289,7 +289,7 @@ fn a_plugin_of_a_listener_is_used() {
 fn compiled_plugins_are_kept_where_the_user_keeps_caches() {
     for (written, variables, expected) in [
         ("", &[("HOME", "/home/edge")][..], Some("/home/edge/.cache/tidegate")),
-        ("", &[("HOME", "/home/edge"), ("XDG_CACHE_HOME", "/cache")], Some("/cache/tidegate")),
+        ("", &[("HOME", "/home/edge"), ("XDG_CACHE_HOME", "/caches")], Some("/caches/tidegate")),
         ("", &[("HOME", "/home/edge"), ("XDG_CACHE_HOME", "cache")], Some("/home/edge/.cache/tidegate")),
         ("", &[], None),
         ("plugin_cache: true", &[("HOME", "/home/edge")], Some("/home/edge/.cache/tidegate")),

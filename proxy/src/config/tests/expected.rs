@@ -222,7 +222,7 @@ pub(super) fn full() -> Config {
                 ..plugin("classify", Source::Builtin("request-classifier".into()), classify)
             },
         ],
-        plugin_cache: Some("/var/cache/tidegate".into()),
+        plugin_cache: Some("/var/lib/tidegate/compiled".into()),
         telemetry: Telemetry {
             service: Service { name: "edge".into(), namespace: Some("prod".into()), attributes: vec![] },
             otlp: Some(otlp("http://tempo:4317")),
