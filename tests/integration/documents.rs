@@ -73,6 +73,8 @@ fn every_dependency_of_every_crate_is_named_with_its_place() {
         ("proxy", "proxy/Cargo.toml"),
         ("sdk", "sdk/rust/Cargo.toml"),
         ("macros", "sdk/macros/Cargo.toml"),
+        ("plugins", "plugins/auth-callout/Cargo.toml"),
+        ("plugins", "plugins/body-metrics/Cargo.toml"),
         ("plugins", "plugins/correlation-id/Cargo.toml"),
         ("plugins", "plugins/request-classifier/Cargo.toml"),
         ("tests", "tests/Cargo.toml"),

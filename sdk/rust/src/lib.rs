@@ -61,6 +61,7 @@ mod reply;
 mod bytes;
 mod error;
 pub mod log;
+pub mod units;
 
 mod ffi;
 #[cfg(not(target_family = "wasm"))]

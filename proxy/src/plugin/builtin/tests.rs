@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_abi::{EXPORT_RELEASE, EXPORT_VERSION, Hook, MODULE};
+use tidegate_abi::{EXPORT_RELEASE, EXPORT_RESUME, EXPORT_VERSION, Hook, MODULE};
 use wasmtime::{Engine, Module};
 
 use super::{lookup, names};
@@ -20,7 +20,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn the_shipped_plugins_are_there_and_others_are_not() {
-    assert_eq!(names().collect::<Vec<_>>(), ["correlation-id", "request-classifier"]);
+    assert_eq!(names().collect::<Vec<_>>(), ["auth-callout", "body-metrics", "correlation-id", "request-classifier"]);
     assert!(lookup("correlation_id").is_none());
 }
 
@@ -31,6 +31,13 @@ fn a_module_exports_exactly_the_hooks_that_were_written() {
     // This one keeps something for each exchange, so it is told when that is over.
     let with_state = [EXPORT_VERSION, configure, request_head, Hook::Log.export(), EXPORT_RELEASE];
     assert_eq!(exports("request-classifier"), set(&with_state));
+    // This one waits, so it is resumed, and told when there is nothing to wait for any more.
+    let waiting = [EXPORT_VERSION, configure, request_head, EXPORT_RESUME, EXPORT_RELEASE];
+    assert_eq!(exports("auth-callout"), set(&waiting));
+    let [request_body, response_head, response_body] =
+        [Hook::RequestBody, Hook::ResponseHead, Hook::ResponseBody].map(Hook::export);
+    let bodies = [request_body, response_head, response_body];
+    assert_eq!(exports("body-metrics"), set(&[&with_state[..], &bodies].concat()));
 }
 
 #[test]
