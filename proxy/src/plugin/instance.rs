@@ -23,6 +23,8 @@ use crate::telemetry::metrics::Shard;
 
 mod calls;
 
+use calls::Came;
+
 /// A plugin on one worker. Not `Send`; hooks are synchronous, so a call never overlaps another.
 pub struct Instance {
     loaded: Arc<Loaded>,
@@ -198,9 +200,9 @@ impl Instance {
         self.inner.borrow_mut().hand_over(&self.loaded)
     }
 
-    fn outcome(&self, hook: Hook, result: Result<Outcome, Fault>) -> Outcome {
+    fn outcome(&self, hook: Hook, result: Result<Came, Fault>) -> Outcome {
         match result {
-            Ok(outcome) => outcome,
+            Ok(came) => came.into(),
             Err(_) if !can_refuse(hook) || self.loaded.on_failure() == OnFailure::Open => Outcome::Continue,
             Err(fault) => Outcome::Refuse(fault),
         }

@@ -209,6 +209,11 @@ impl Loaded {
         self.program.subscribes(hook)
     }
 
+    /// Whether the plugin can read headers: only then are they kept for hooks that come after their message has gone.
+    pub const fn reads_headers(&self) -> bool {
+        self.program.reads_headers
+    }
+
     /// Whether the plugin can say names of the [`Directory`](super::contract::Directory).
     pub const fn says_names(&self) -> bool {
         self.program.says_names

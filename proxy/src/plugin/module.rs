@@ -18,6 +18,9 @@ pub(super) const EXPORT_MEMORY: &str = "memory";
 /// What takes the name of a route or an upstream.
 const SAYING_NAMES: [&str; 3] = [imports::ROUTE_SET, imports::UPSTREAM_SET, imports::CALL_OUT];
 
+/// What reads headers.
+const READING_HEADERS: [&str; 2] = [imports::HEADER_READ, imports::HEADERS_READ];
+
 const I32: &[ValType] = &[ValType::I32];
 const NONE: &[ValType] = &[];
 
@@ -30,6 +33,8 @@ pub(super) struct Program {
     pub release: Option<ModuleExport>,
     /// Whether it imports what takes the name of a route or an upstream.
     pub says_names: bool,
+    /// Whether it imports what reads headers.
+    pub reads_headers: bool,
     /// Imports that are not there; the module traps when it calls one.
     pub unknown_imports: Vec<String>,
     /// Exports that look like hooks and are none, most likely misspelt or of a later version.
@@ -62,9 +67,10 @@ impl Program {
         let mut linker = Linker::new(engine.wasm());
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         host::link(&mut linker).map_err(link)?;
-        let (mut unknown_imports, mut says_names) = (Vec::new(), false);
+        let (mut unknown_imports, mut says_names, mut reads_headers) = (Vec::new(), false, false);
         for import in module.imports() {
             let name = format!("{}.{}", import.module(), import.name());
+            reads_headers |= import.module() == MODULE && READING_HEADERS.contains(&import.name());
             says_names |= import.module() == MODULE && SAYING_NAMES.contains(&import.name());
             if !matches!(import.ty(), ExternType::Func(_)) {
                 return Err(LoadError::ImportKind { import: name, found: kind(&import.ty()) });
@@ -77,7 +83,18 @@ impl Program {
         let pre = linker.instantiate_pre(&module).map_err(link)?;
         let hooks = Hook::ALL.map(|hook| module.get_export_index(hook.export()));
         let (resume, release) = (module.get_export_index(EXPORT_RESUME), module.get_export_index(EXPORT_RELEASE));
-        Ok(Self { pre, hooks, resume, release, says_names, unknown_imports, unknown_exports, compiled_in, cached })
+        Ok(Self {
+            pre,
+            hooks,
+            resume,
+            release,
+            says_names,
+            reads_headers,
+            unknown_imports,
+            unknown_exports,
+            compiled_in,
+            cached,
+        })
     }
 
     pub fn subscribes(&self, hook: Hook) -> bool {

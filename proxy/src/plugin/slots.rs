@@ -84,12 +84,14 @@ impl Slots {
 
 impl Kept {
     /// A hook is about to be called. One that waits is given up.
+    #[inline]
     pub fn begin(&mut self, counted: &mut Counted) {
         self.end(counted);
         (self.reply, self.orders) = (None, None);
     }
 
     /// The hook has come to an end. What it has started and is not answered is given up; nobody waits for it any more.
+    #[inline]
     pub fn end(&mut self, counted: &mut Counted) {
         if !self.tickets.is_empty() {
             self.tickets.drain(..).for_each(|started| started.over(counted));

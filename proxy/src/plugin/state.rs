@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderName;
 use tidegate_abi::{Hook, Signature, status};
 
 use super::config::{Allow, Budget, Capability};
@@ -35,6 +36,8 @@ pub(super) struct State {
     pub counted: Box<Counted>,
     /// What the hook is resumed with.
     pub answer: Option<(Ticket, Answer)>,
+    /// Names of headers that the guest has set.
+    pub names: Vec<HeaderName>,
     /// Why the guest returns [`Verdict::Fail`](tidegate_abi::Verdict::Fail).
     pub refusal: Option<Box<str>>,
     /// The number of the next operation.
@@ -82,6 +85,7 @@ impl State {
             matter: Matter::Exchange,
             kept: Box::default(),
             answer: None,
+            names: Vec::new(),
             refusal: None,
             next: 1,
             definitions: Definitions::default(),

@@ -30,7 +30,7 @@ use super::config::{Allow, Budget, Isolation, OnFailure, Plugin, Source};
 use super::contract::{Directory, Matter, Outcome, Scope, Slot};
 use super::{Engine, Instance, LoadError, Loaded};
 use crate::telemetry::metrics::{Registry, Shard, Snapshot};
-use crate::telemetry::record::{Arrival, Record, RequestHead, ResponseHead, Value};
+use crate::telemetry::record::{Arrival, CopiedHeaders, Record, RequestHead, ResponseHead, Value};
 use crate::telemetry::scope::{ListenerScope, RouteScope, WorkerScope};
 use crate::telemetry::trace_context::SpanId;
 

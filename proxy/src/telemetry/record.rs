@@ -17,7 +17,10 @@ pub use crate::telemetry::scope::{ListenerScope, RouteScope};
 
 mod begin;
 mod buffers;
+mod copied;
 mod emit;
+
+pub use copied::CopiedHeaders;
 
 /// Everything that is known of one exchange.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct Record {
     pub client: IpAddr,
     pub request: RequestHead,
     pub response: Option<ResponseHead>,
+    /// The headers of both as they went, where they are taken from there and a plugin reads them later.
+    pub sent: Sent,
     pub request_bytes: u64,
     pub response_bytes: u64,
     /// One for each time the request was sent, or tried to be sent, upstream.
@@ -104,6 +109,13 @@ pub struct RequestHead {
     /// Without the port, lower case.
     pub host: Box<str>,
     pub headers: HeaderMap,
+}
+
+/// Headers that were handed on with their message.
+#[derive(Debug, Default)]
+pub struct Sent {
+    pub request: Option<CopiedHeaders>,
+    pub response: Option<CopiedHeaders>,
 }
 
 /// The response as the exchange sees it.

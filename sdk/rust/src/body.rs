@@ -37,8 +37,8 @@ impl BodyMode {
         Self { mode: Mode::Rewrite, limit: 0, overflow: Overflow::Pass }
     }
 
-    /// Once, with the first `bytes` of it (at most 64 MiB), or fewer where the body is shorter. The head of the message waits for
-    /// the hook, which can still change it, and reply.
+    /// Once, with the first `bytes` of it (at most 64 MiB), or fewer where the body is shorter; they may be changed, the rest passes. The
+    /// head of the message waits for the hook, which can still change it, and reply.
     pub const fn peek(bytes: usize) -> Self {
         Self { mode: Mode::Peek, limit: limit(bytes), overflow: Overflow::Pass }
     }
@@ -119,8 +119,8 @@ impl Body {
     /// Puts these bytes in the place of the piece; none drop it.
     ///
     /// # Errors
-    /// [`Refused::Stage`] when the mode lets it pass unchanged ([`BodyMode::stream`] and [`BodyMode::peek`]), [`Refused::Denied`]
-    /// when the operator does not allow it; then nothing has changed.
+    /// [`Refused::Stage`] when the mode lets it pass unchanged ([`BodyMode::stream`]), [`Refused::Denied`] when the operator does not
+    /// allow it; then nothing has changed.
     pub fn replace(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Refused> {
         Refused::check(ffi::body_replace(bytes.as_ref())).map(drop)
     }

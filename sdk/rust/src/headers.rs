@@ -7,9 +7,9 @@ use crate::{Bytes, Refused, ffi};
 
 /// The headers of one message. Names are case-insensitive; values are bytes.
 ///
-/// Request headers can be changed in `request_head`, response headers in `response_head`, and both in the hook of the message's body
-/// while the head waits for it ([`BodyMode::peek`](crate::BodyMode::peek), [`BodyMode::buffer`](crate::BodyMode::buffer)); trailers
-/// in their own hooks. Elsewhere that is [`Refused::Stage`]. Headers that frame the message belong to the proxy and are [`Refused::Invalid`].
+/// Request headers can be changed in `request_head` and `upstream_chosen`, response headers in `response_head`, and both in the hook of
+/// the message's body while the head waits for it ([`BodyMode::peek`](crate::BodyMode::peek),
+/// [`BodyMode::buffer`](crate::BodyMode::buffer)); trailers in their own hooks. Elsewhere that is [`Refused::Stage`]. Headers that frame the message belong to the proxy and are [`Refused::Invalid`].
 #[derive(Clone, Copy, Debug)]
 pub struct Headers {
     map: i32,

@@ -10,6 +10,10 @@ use super::{Result, State, give, parts, range, read};
 use crate::plugin::config::Capability;
 use crate::plugin::contract::Matter;
 use crate::plugin::drops::{Effect, Why};
+use crate::telemetry::record::CopiedHeaders;
+
+/// Names that an instance remembers: a plugin sets the same few again and again, and to check one takes longer than to find it.
+const NAMES: usize = 8;
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(
@@ -17,16 +21,17 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         imports::HEADER_READ,
         |mut caller: Caller<'_, State>, map: i32, name: i32, name_len: i32, index: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
-            let map = match pick(state, map) {
-                Ok(map) => map,
-                Err(status) => return Ok(status),
-            };
             // Not valid UTF-8 is no header's name, hence absent.
             let name = std::str::from_utf8(read(memory, name, name_len)?).unwrap_or_default();
             let index = usize::try_from(index).unwrap_or(usize::MAX);
-            let value = if index == 0 { map.get(name) } else { map.get_all(name).iter().nth(index) };
+            let value = match seen(state, map) {
+                Ok(Seen::Map(map)) if index == 0 => map.get(name).map(HeaderValue::as_bytes),
+                Ok(Seen::Map(map)) => map.get_all(name).iter().nth(index).map(HeaderValue::as_bytes),
+                Ok(Seen::Copied(copied)) => copied.get(name, index),
+                Err(status) => return Ok(status),
+            };
             match value {
-                Some(value) => give(memory, buf, cap, value.as_bytes()),
+                Some(value) => give(memory, buf, cap, value),
                 None => range(memory, buf, cap).map(|_| status::ABSENT),
             }
         },
@@ -36,12 +41,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         imports::HEADERS_READ,
         |mut caller: Caller<'_, State>, map: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
-            let map = match pick(state, map) {
-                Ok(map) => map,
-                Err(status) => return Ok(status),
-            };
-            let range = range(memory, buf, cap)?;
-            Ok(encode(map, memory.get_mut(range).unwrap_or_default()))
+            match seen(state, map) {
+                Ok(Seen::Map(map)) => {
+                    let range = range(memory, buf, cap)?;
+                    Ok(encode(map, memory.get_mut(range).unwrap_or_default()))
+                }
+                Ok(Seen::Copied(copied)) => give(memory, buf, cap, copied.encoded()),
+                Err(status) => Ok(status),
+            }
         },
     )?;
     for (import, replace) in [(imports::HEADER_SET, true), (imports::HEADER_ADD, false)] {
@@ -66,7 +73,27 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-/// The headers that a guest may read.
+/// Headers as a guest reads them: where they still are, or as they went.
+enum Seen<'a> {
+    Map(&'a HeaderMap),
+    Copied(&'a CopiedHeaders),
+}
+
+fn seen(state: &mut State, map: i32) -> Result<Seen<'_>, i32> {
+    let sent = |state: &State| match (map, &state.record) {
+        (headers::REQUEST, Some(record)) => record.sent.request.is_some(),
+        (headers::RESPONSE, Some(record)) => record.sent.response.is_some(),
+        _ => false,
+    };
+    if !sent(state) {
+        return pick(state, map).map(|map| Seen::Map(map));
+    }
+    let sent = &state.record()?.sent;
+    let copied = if map == headers::REQUEST { &sent.request } else { &sent.response };
+    copied.as_ref().map(Seen::Copied).ok_or(status::ABSENT)
+}
+
+/// The headers where they still are.
 fn pick(state: &mut State, map: i32) -> Result<&mut HeaderMap, i32> {
     match map {
         headers::REQUEST => state.record().map(|record| &mut record.request.headers),
@@ -87,7 +114,7 @@ fn pick(state: &mut State, map: i32) -> Result<&mut HeaderMap, i32> {
 /// The headers that a guest may change in this hook: of the message that has not gone yet.
 fn pick_mut(state: &mut State, map: i32) -> Result<&mut HeaderMap, i32> {
     let may_change = match (map, state.hook) {
-        (headers::REQUEST, Hook::RequestHead) | (headers::RESPONSE, Hook::ResponseHead) => true,
+        (headers::REQUEST, Hook::RequestHead | Hook::UpstreamChosen) | (headers::RESPONSE, Hook::ResponseHead) => true,
         (headers::REQUEST, Hook::RequestBody) | (headers::RESPONSE, Hook::ResponseBody) => state.holds_head(),
         (headers::REQUEST | headers::RESPONSE, _) => false,
         // They can be read where they can be changed.
@@ -100,7 +127,17 @@ fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) ->
     if let Err(status) = state.demand(Capability::Headers, Effect::Header) {
         return status;
     }
-    let Some((name, value)) = header(map, name, value) else { return state.refuse(Effect::Header, Why::Invalid) };
+    let known = state.names.iter().find(|known| known.as_str().as_bytes() == name).cloned();
+    let parsed = known.or_else(|| {
+        let parsed = HeaderName::from_bytes(name).ok().filter(|parsed| may_set(map, parsed))?;
+        if state.names.len() < NAMES && parsed != HOST && parsed.as_str().as_bytes() == name {
+            state.names.push(parsed.clone());
+        }
+        Some(parsed)
+    });
+    let (Some(name), Some(value)) = (parsed, self::value(value)) else {
+        return state.refuse(Effect::Header, Why::Invalid);
+    };
     let headers = match pick_mut(state, map) {
         Ok(headers) => headers,
         Err(status) => return status,
@@ -137,10 +174,16 @@ fn remove(state: &mut State, map: i32, name: &[u8]) -> i32 {
 
 /// A header that a plugin may set, or `None`.
 pub(super) fn header(map: i32, name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name).ok()?;
-    let allowed =
-        !is_forbidden(&name) && (map == headers::REQUEST || name != HOST) && value.len() <= limits::HEADER_VALUE;
-    allowed.then(|| HeaderValue::from_bytes(value).ok().map(|value| (name, value)))?
+    let name = HeaderName::from_bytes(name).ok().filter(|name| may_set(map, name))?;
+    Some((name, self::value(value)?))
+}
+
+fn may_set(map: i32, name: &HeaderName) -> bool {
+    !is_forbidden(name) && (map == headers::REQUEST || name != HOST)
+}
+
+fn value(bytes: &[u8]) -> Option<HeaderValue> {
+    if bytes.len() <= limits::HEADER_VALUE { HeaderValue::from_bytes(bytes).ok() } else { None }
 }
 
 /// A list of headers that the guest encoded, or `None` when one of them is not allowed.

@@ -10,7 +10,8 @@ use tracing::warn;
 
 use super::Inner;
 use crate::plugin::config::Capability;
-use crate::plugin::contract::{Answer, Fault, Matter, Outcome, Scope, Slot, Ticket};
+use crate::plugin::contract::{Answer, Fault, LocalReply, Matter, Outcome, Scope, Slot, Ticket};
+use crate::plugin::counted::Counted;
 use crate::plugin::drops::{Effect, Why};
 use crate::plugin::live::{Entry, Live};
 use crate::plugin::load::Loaded;
@@ -18,6 +19,28 @@ use crate::plugin::meters::Ended;
 use crate::plugin::slots::Kept;
 use crate::plugin::state::State;
 use crate::telemetry::record::Record;
+
+/// An [`Outcome`] without fault, small enough to be handed from function to function.
+#[derive(Debug)]
+pub(super) enum Came {
+    Continue,
+    Pending,
+    Close,
+    Reply(Box<LocalReply>),
+}
+
+// === impl Came ===
+
+impl From<Came> for Outcome {
+    fn from(came: Came) -> Self {
+        match came {
+            Came::Continue => Self::Continue,
+            Came::Pending => Self::Pending,
+            Came::Close => Self::Close,
+            Came::Reply(reply) => Self::Reply(*reply),
+        }
+    }
+}
 
 // === impl Inner ===
 
@@ -31,7 +54,7 @@ impl Inner {
         slot: Slot,
         scope: Option<Scope>,
         mut matter: Option<&mut Matter>,
-    ) -> (Option<Scope>, Result<Outcome, Fault>) {
+    ) -> (Option<Scope>, Result<Came, Fault>) {
         self.last = slot;
         let begun = if entry == Entry::Release { None } else { self.meters.begin(hook) };
         loaded.engine.wake();
@@ -69,15 +92,9 @@ impl Inner {
         let scope = state.record.take();
         meters.memory(memory, state.limits.bytes);
 
-        let result = verdict.and_then(|verdict| judge(hook, verdict, kept, state, can_resume));
-        let result = if matches!(result, Ok(Outcome::Close)) && !state.allowed(Capability::Connections) {
-            counted.drops.count(Effect::Connection, Why::Denied);
-            Ok(Outcome::Continue)
-        } else {
-            result
-        };
+        let result = verdict.and_then(|verdict| judge(hook, verdict, kept, state, counted, can_resume));
         match &result {
-            Ok(Outcome::Pending) => kept.waiting = Some(hook),
+            Ok(Came::Pending) => kept.waiting = Some(hook),
             Ok(_) => kept.end(counted),
             Err(_) => {
                 kept.end(counted);
@@ -91,9 +108,9 @@ impl Inner {
             meters.end(hook, begun);
         }
         let ended = match &result {
-            Ok(Outcome::Continue | Outcome::Close | Outcome::Refuse(_)) => Ended::Ok,
-            Ok(Outcome::Reply(_)) => Ended::Reply,
-            Ok(Outcome::Pending) => Ended::Pending,
+            Ok(Came::Continue | Came::Close) => Ended::Ok,
+            Ok(Came::Reply(_)) => Ended::Reply,
+            Ok(Came::Pending) => Ended::Pending,
             Err(fault) => {
                 self.note(loaded, hook, slot, fault, scope.as_deref());
                 return (scope, result);
@@ -111,7 +128,7 @@ impl Inner {
         answer: (Ticket, Answer),
         scope: Option<Scope>,
         matter: &mut Matter,
-    ) -> (Option<Scope>, Hook, Result<Outcome, Fault>) {
+    ) -> (Option<Scope>, Hook, Result<Came, Fault>) {
         let Self { running, slots, counted, life, .. } = self;
         let ticket = answer.0;
         let waiting = slots.get_mut(slot).and_then(|kept| {
@@ -249,13 +266,20 @@ impl Inner {
 }
 
 /// What a verdict comes to, with what the hook staged for it.
-fn judge(hook: Hook, verdict: Verdict, kept: &mut Kept, state: &mut State, can_resume: bool) -> Result<Outcome, Fault> {
+fn judge(
+    hook: Hook,
+    verdict: Verdict,
+    kept: &mut Kept,
+    state: &mut State,
+    counted: &mut Counted,
+    can_resume: bool,
+) -> Result<Came, Fault> {
     let trap = |what: String| Err(Fault::Trap(what));
     match verdict {
-        Verdict::Continue => Ok(Outcome::Continue),
+        Verdict::Continue => Ok(Came::Continue),
         Verdict::Fail => Err(Fault::Failed(state.refusal())),
         Verdict::Reply => match kept.reply.take() {
-            Some(reply) => Ok(Outcome::Reply(*reply)),
+            Some(reply) => Ok(Came::Reply(reply)),
             None => trap("returned reply without an answer".to_owned()),
         },
         Verdict::Pending if hook.signature() != Signature::Deciding => {
@@ -263,10 +287,14 @@ fn judge(hook: Hook, verdict: Verdict, kept: &mut Kept, state: &mut State, can_r
         }
         Verdict::Pending if !can_resume => trap(format!("returned pending, but does not export `{EXPORT_RESUME}`")),
         Verdict::Pending if kept.tickets.is_empty() => trap("returned pending without a ticket".to_owned()),
-        Verdict::Pending => Ok(Outcome::Pending),
+        Verdict::Pending => Ok(Came::Pending),
         Verdict::Close if hook != Hook::ConnectionOpen => {
             trap("returned close where there is nothing to close".to_owned())
         }
-        Verdict::Close => Ok(Outcome::Close),
+        Verdict::Close if state.allowed(Capability::Connections) => Ok(Came::Close),
+        Verdict::Close => {
+            counted.drops.count(Effect::Connection, Why::Denied);
+            Ok(Came::Continue)
+        }
     }
 }

@@ -88,3 +88,41 @@ fn a_reply_is_sent_only_when_the_verdict_says_so() {
     assert_eq!(replying.calls("request_head", "reply"), 1.0);
     assert!(matches!(hook(0).request().1, Outcome::Continue));
 }
+
+#[test]
+fn headers_that_have_gone_are_read_from_their_copy() {
+    let guest = guest(
+        r#"(func (export "tidegate_log") (param i32)
+              (call $say (i32.const 0) (call $header_read (i32.const 0) @"X-Tenant" (i32.const 1) (i32.const 4096) (i32.const 16)))
+              (call $say (i32.const 1) (i32.load8_u (i32.const 4099)))
+              (call $say (i32.const 2) (call $headers_read (i32.const 0) (i32.const 8192) (i32.const 5)))
+              (call $say (i32.const 3) (i32.load8_u (i32.const 8196)))
+              (call $say (i32.const 4) (call $header_read (i32.const 0) @"x-none" (i32.const 0) (i32.const 4096) (i32.const 16)))
+              (call $say (i32.const 5) (call $header_read (i32.const 1) @"content-type" (i32.const 0) (i32.const 4096) (i32.const 16)))
+              (call $say (i32.const 6) (call $header_set (i32.const 0) @"x-late" @"1")))"#,
+    );
+    let mut scope = answered(200);
+    scope.sent.request = Some(CopiedHeaders::of(&scope.request.headers));
+    scope.request.headers.clear();
+    let (scope, _) = guest.call(Hook::Log, scope);
+    let all = (8 + 4) + (8 + 7) + (6 + 3) + 6 * 4;
+    assert_eq!(said(&scope), [7, 0xff, all, i64::from(b'x'), -1, 10, -4]);
+}
+
+#[test]
+fn a_name_is_checked_each_time_whatever_was_set_before() {
+    let guest = guest(&on_request(
+        r#"(local $n i32)
+           (loop $again
+              (call $say (i32.const 0) (call $header_set (i32.const 0) @"x-new" @"1"))
+              (call $say (i32.const 1) (call $header_set (i32.const 0) @"X-New" @"2"))
+              (call $say (i32.const 2) (call $header_set (i32.const 0) @"host" @"users.internal"))
+              (call $say (i32.const 3) (call $header_set (i32.const 0) @"te" @"trailers"))
+              (call $say (i32.const 4) (call $header_add (i32.const 0) @"x-new" @"\0a"))
+              (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 20))))"#,
+    ));
+    let (scope, _) = guest.request();
+    assert_eq!(said(&scope), [0, 0, 0, -3, -3]);
+    assert_eq!(scope.request.headers["x-new"], "2");
+    assert_eq!(scope.request.headers["host"], "users.internal");
+}

@@ -6,7 +6,7 @@ use http::header::{HOST, USER_AGENT};
 use rand::Rng as _;
 use std::rc::Rc;
 
-use super::{Arrival, Captured, Correlation, ListenerScope, Record, RequestHead, SpanDetail};
+use super::{Arrival, Captured, Correlation, ListenerScope, Record, RequestHead, Sent, SpanDetail};
 use crate::moment;
 use crate::telemetry::trace_context::{self, SpanId, TraceContext};
 
@@ -34,6 +34,7 @@ impl Record {
             route: None,
             request,
             response: None,
+            sent: Sent::default(),
             request_bytes: 0,
             response_bytes: 0,
             attempts: Vec::new(),

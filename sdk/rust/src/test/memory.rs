@@ -464,7 +464,7 @@ impl Memory {
         let Some(exchange) = &mut self.exchange else { return status::STAGE };
         let held = exchange.holds_head();
         let map = match (map, hook) {
-            (headers::REQUEST, Some(Hook::RequestHead)) => &mut exchange.request,
+            (headers::REQUEST, Some(Hook::RequestHead | Hook::UpstreamChosen)) => &mut exchange.request,
             (headers::REQUEST, Some(Hook::RequestBody)) if held => &mut exchange.request,
             (headers::RESPONSE, Some(Hook::ResponseHead)) => exchange.response.get_or_insert_default(),
             (headers::RESPONSE, Some(Hook::ResponseBody)) if held => exchange.response.get_or_insert_default(),

@@ -326,7 +326,7 @@ impl Walk<'_> {
                 let whole = pieces.concat();
                 let (first, rest) = whole.split_at(limit.min(whole.len()));
                 let (bytes, is_last) = (first.to_vec(), rest.is_empty());
-                let first = self.piece(hook, Piece { bytes, is_last, holds_head: true, may_change: false });
+                let first = self.piece(hook, Piece { bytes, is_last, holds_head: true, may_change: true });
                 vec![first, rest.to_vec()]
             }
             Mode::Buffer => {

@@ -1,0 +1,69 @@
+//! A copy of a message's headers in one piece, for whoever reads them when the message has gone.
+//! It is made to be cheap: one allocation, where a map of its own takes several and a count for each value.
+
+use http::HeaderMap;
+use tidegate_abi::Reader;
+
+/// Name and value of each header, in the encoding that plugins read.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CopiedHeaders {
+    bytes: Vec<u8>,
+}
+
+// === impl CopiedHeaders ===
+
+impl CopiedHeaders {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let length = headers.iter().map(|(name, value)| 8 + name.as_str().len() + value.len()).sum();
+        let mut bytes = Vec::with_capacity(length);
+        for (name, value) in headers {
+            for part in [name.as_str().as_bytes(), value.as_bytes()] {
+                // A header is far smaller than 4 GiB: the largest head that is read has a few hundred KiB.
+                bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or_default().to_le_bytes());
+                bytes.extend_from_slice(part);
+            }
+        }
+        Self { bytes }
+    }
+
+    /// The value of a header with this number, from 0, among those of its name. Case does not matter.
+    pub fn get(&self, name: &str, index: usize) -> Option<&[u8]> {
+        let mut reader = Reader::new(&self.bytes);
+        let pairs = std::iter::from_fn(|| Some((reader.bytes().ok()?, reader.bytes().ok()?)));
+        pairs.filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).nth(index).map(|(_, value)| value)
+    }
+
+    /// All of them, as a plugin reads them.
+    pub fn encoded(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl std::fmt::Debug for CopiedHeaders {
+    /// Values can be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CopiedHeaders").field("bytes", &self.bytes.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::CopiedHeaders;
+
+    #[test]
+    fn values_are_found_by_name_and_number() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-a", "1"), ("accept", "*/*"), ("x-a", "2"), ("x-empty", "")] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let copied = CopiedHeaders::of(&headers);
+        let get = |name, index| copied.get(name, index).map(|value| str::from_utf8(value).unwrap());
+        assert_eq!([get("X-A", 0), get("x-a", 1), get("x-a", 2)], [Some("1"), Some("2"), None]);
+        assert_eq!([get("accept", 0), get("x-empty", 0), get("", 0), get("x", 0)], [Some("*/*"), Some(""), None, None]);
+        let length = 4 * 8 + "x-a1accept*/*x-a2x-empty".len();
+        assert_eq!(copied.encoded().len(), length);
+        assert_eq!(CopiedHeaders::of(&HeaderMap::new()).encoded(), b"");
+    }
+}
