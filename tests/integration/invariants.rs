@@ -61,8 +61,8 @@ fn locks_and_atomics_stand_only_where_they_are_declared() {
         "plugin/engine.rs",
         // When a plugin is loaded, or goes into quarantine.
         "plugin/load.rs",
-        // When a series is seen for the first time.
-        "plugin/series.rs",
+        // When a series is seen for the first time, and when a generation comes or goes.
+        "plugin/series/admitted.rs",
         // What workers share they must agree on; a look-up each.
         "plugin/store.rs",
         // All workers agree on what an upstream can take; a success while it is closed only reads.

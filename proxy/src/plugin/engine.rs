@@ -16,8 +16,9 @@ use wasmtime::Module;
 
 use super::compiled::{Cache, FolderError};
 use super::error::LoadError;
+use super::series::Admitted;
 use super::store::Store;
-use crate::telemetry::metrics::Gauge;
+use crate::telemetry::metrics::{Gauge, Registry};
 
 /// How often the epoch advances: the resolution of every deadline.
 const TICK: Duration = Duration::from_millis(1);
@@ -45,6 +46,8 @@ struct Generations {
     in_force: u64,
     /// What they keep in common.
     store: Option<Arc<Store>>,
+    /// One for each registry, of which a process has one.
+    admitted: Vec<Arc<Admitted>>,
 }
 
 /// The thread that advances the epoch while calls are made, and sleeps otherwise.
@@ -144,6 +147,18 @@ impl Engine {
     /// The store of the plugins of this name. It is kept until the last of them is dropped.
     pub(super) fn store(&self, plugin: &Arc<str>, make: impl FnOnce() -> Store) -> Arc<Store> {
         self.with(plugin, |generations| generations.store.get_or_insert_with(|| Arc::new(make())).clone())
+    }
+
+    /// What the plugins of this name have of series in `registry`, whichever generation they were of.
+    pub(super) fn admitted(&self, plugin: &Arc<str>, registry: &Registry) -> Arc<Admitted> {
+        self.with(plugin, |generations| {
+            let known = generations.admitted.iter().find(|admitted| admitted.is_of(registry));
+            known.cloned().unwrap_or_else(|| {
+                let admitted = Arc::new(Admitted::new(plugin.clone(), registry.clone()));
+                generations.admitted.push(admitted.clone());
+                admitted
+            })
+        })
     }
 
     /// New exchanges see this generation from now on. `say` is called before anybody else can say something of the plugin.
@@ -263,8 +278,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::Engine;
-    use crate::telemetry::metrics::Registry;
+    use super::{Engine, Registry};
     use crate::telemetry::metrics::catalogue::Catalogue;
     use std::sync::{Arc, Weak};
 

@@ -58,7 +58,14 @@ impl Instance {
     pub fn new(loaded: &Arc<Loaded>, shard: &Shard, directory: Rc<Directory>, before: Option<&Self>) -> Self {
         let name = loaded.name().clone();
         let admitted = loaded.admitted.clone();
-        let series = Series::new(name.clone(), &loaded.definitions, &loaded.families, shard.clone(), admitted);
+        let series = Series::new(
+            name.clone(),
+            &loaded.definitions,
+            &loaded.families,
+            shard.clone(),
+            admitted,
+            loaded.identity.budget.series,
+        );
         let drops = Drops::new(name, Some((shard.clone(), loaded.catalogue.plugin.dropped.clone())));
         let mut inner = Inner {
             running: Running::new(loaded.isolation()),

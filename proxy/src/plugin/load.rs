@@ -21,7 +21,7 @@ use super::engine::Engine;
 use super::error::LoadError;
 use super::live::Live;
 use super::module::Program;
-use super::series::Admitted;
+use super::series::{Admitted, Vocabulary};
 use super::state::{Identity, State};
 use super::store;
 use crate::telemetry::metrics::catalogue::Catalogue;
@@ -31,6 +31,8 @@ use crate::telemetry::metrics::{Definition, Family, Gauge, Kind, Registry};
 const LARGEST: u64 = 64 * 1024 * 1024;
 /// How long a plugin may take to start and configure itself.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// What a start on a worker may take at least: on a busy machine a thread can lose its core for some milliseconds.
+const START: Duration = Duration::from_millis(50);
 /// The boundaries of a histogram that says none: seconds, as OpenTelemetry's HTTP conventions have them.
 const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
@@ -162,7 +164,9 @@ impl Loaded {
             resting: AtomicUsize::new(0),
         };
         let generation = engine.loaded(&plugin.name, &gauges.generations);
-        let series = shared.gauge(&catalogue.plugin.series, &[&plugin.name]);
+        let admitted = engine.admitted(&plugin.name, registry);
+        let vocabulary = Vocabulary::new(&tried.definitions, &families);
+        admitted.enter(generation, vocabulary, shared.gauge(&catalogue.plugin.series, &[&plugin.name]));
         let store = engine.store(&plugin.name, || {
             let gauge = |family| shared.gauge(family, &[&plugin.name]);
             store::Store::new(
@@ -176,11 +180,11 @@ impl Loaded {
             content,
             engine: engine.clone(),
             families,
-            admitted: Arc::new(Admitted::new(plugin.budget.series, series)),
+            admitted,
             store,
             catalogue,
             // On a worker a start holds up requests: it may take what it took here, with a margin for a busy machine.
-            start_deadline: (started_in * 4 + plugin.budget.deadline).min(DEADLINE),
+            start_deadline: (started_in * 4 + plugin.budget.deadline).clamp(START, DEADLINE),
             deadline_ticks: engine.ticks(plugin.budget.deadline),
             gauges,
             report: Report {
@@ -273,6 +277,7 @@ impl Loaded {
 impl Drop for Loaded {
     fn drop(&mut self) {
         let gauges = &self.gauges;
+        self.admitted.leave(self.report.generation);
         self.engine.dropped(&self.identity.name, &gauges.generations, || _ = gauges.state.set(0.0));
     }
 }

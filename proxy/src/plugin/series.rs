@@ -1,8 +1,10 @@
 //! The series of a plugin's metrics on one worker: from the guest's two numbers to a handle, and the budget over all of them.
 //! It knows what was defined, not who defines it.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod admitted;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tidegate_abi::MetricKind;
 
@@ -10,6 +12,7 @@ use super::definitions::{Definitions, OTHER};
 use super::drops::Why;
 use crate::telemetry::metrics::{Counter, Family, Gauge, Histogram, Shard};
 use crate::telemetry::trace_context::TraceContext;
+pub(super) use admitted::{Admitted, Vocabulary};
 
 /// Metrics whose label sets span at most so many series have a table (24 bytes a series), others a hash map.
 const DENSE: u64 = 4096;
@@ -33,6 +36,7 @@ struct Source {
     plugin: Arc<str>,
     shard: Shard,
     admitted: Arc<Admitted>,
+    budget: usize,
 }
 
 struct Metric {
@@ -66,14 +70,6 @@ enum Handle {
     Histogram(Histogram),
 }
 
-/// Which series a plugin has, over all workers: they share one budget. The lock is taken once for each new series and worker.
-pub(super) struct Admitted {
-    budget: usize,
-    series: Mutex<HashSet<(u32, u32)>>,
-    /// `tidegate.plugin.series`, of the shared shard.
-    gauge: Gauge,
-}
-
 // === impl Series ===
 
 impl Series {
@@ -82,13 +78,14 @@ impl Series {
         Self { metrics: Vec::new(), source: None }
     }
 
-    /// The tables for what was defined; `families` in the same order.
+    /// The tables for what was defined; `families` in the same order. All that `admitted` knows may be `budget` series.
     pub fn new(
         plugin: Arc<str>,
         definitions: &Definitions,
         families: &[Family],
         shard: Shard,
         admitted: Arc<Admitted>,
+        budget: usize,
     ) -> Self {
         let metrics = definitions.metrics.iter().zip(families).map(|(metric, family)| {
             let sets = metric.labels.iter().filter_map(|&set| definitions.label_sets.get(set));
@@ -100,7 +97,7 @@ impl Series {
             };
             Metric { kind: metric.kind, family: family.clone(), labels, cells, overflow: None }
         });
-        Self { metrics: metrics.collect(), source: Some(Source { plugin, shard, admitted }) }
+        Self { metrics: metrics.collect(), source: Some(Source { plugin, shard, admitted, budget }) }
     }
 
     /// Changes a series.
@@ -122,8 +119,9 @@ impl Series {
         }
         let cell = target.cells.get(series).ok_or(Why::Invalid)?;
         if let Cell::New = cell {
-            *cell = if source.admitted.admit(metric, series) {
-                Cell::Own(source.handle(target.kind, &target.family, &values(&target.labels, series)))
+            let values = values(&target.labels, series);
+            *cell = if source.admitted.admit(&target.family, &values, source.budget) {
+                Cell::Own(source.handle(target.kind, &target.family, &values))
             } else {
                 Cell::Overflow
             };
@@ -217,25 +215,5 @@ impl Handle {
             // `fits` let only these through.
             _ => {}
         }
-    }
-}
-
-// === impl Admitted ===
-
-impl Admitted {
-    pub fn new(budget: usize, gauge: Gauge) -> Self {
-        gauge.set(0.0);
-        Self { budget, series: Mutex::default(), gauge }
-    }
-
-    /// Whether the plugin may have this series: it has it already, or its budget is not used up.
-    fn admit(&self, metric: u32, series: u32) -> bool {
-        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= self.budget {
-            return all.contains(&(metric, series));
-        }
-        all.insert((metric, series));
-        self.gauge.set(all.len() as f64);
-        true
     }
 }

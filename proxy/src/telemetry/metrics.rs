@@ -120,6 +120,11 @@ impl Registry {
         lock(&self.inner.hooks).push(Arc::new(hook));
     }
 
+    /// Whether this is the same registry.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Removes a series everywhere; handles that still stand count into nothing.
     pub fn forget(&self, family: &Family, labels: &[&str]) {
         for shard in lock(&self.inner.shards).iter() {

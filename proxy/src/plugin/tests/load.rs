@@ -154,3 +154,62 @@ fn two_plugins_cannot_give_one_metric_two_shapes() {
     define("0").unwrap();
     assert!(define("1").unwrap_err().to_string().contains("cannot define the metric `m`"));
 }
+
+/// Counts each of these label values once, one a request.
+fn counting(values: &[&str]) -> Vec<u8> {
+    let list: String = values.iter().map(|value| format!(r"\02\00\00\00{value}")).collect();
+    let body = format!(
+        r#"(func (export "tidegate_configure") (result i32)
+              (drop (call $define_label_set @"\01\00\00\00n\{:02x}\00\00\00{list}"))
+              (drop (call $define_metric @"\00\00\00\00\01\00\00\00m\00\00\00\00\00\00\00\00\01\00\00\00\00\00\00\00\00\00\00\00"))
+              (i32.const 0))
+           (global $next (mut i32) (i32.const 0))
+           {}"#,
+        values.len(),
+        on_request(
+            "(drop (call $metric_add (i32.const 0) (global.get $next) (f64.const 1)))
+             (global.set $next (i32.add (global.get $next) (i32.const 1)))"
+        )
+    );
+    wat::parse_str(module(&body)).unwrap()
+}
+
+#[test]
+fn generations_share_their_series_and_what_none_can_say_goes() {
+    let registry = Registry::new();
+    let shard = registry.shard();
+    let named = |plugin: &mut Plugin| (plugin.name, plugin.budget.series) = ("shares".into(), 4);
+    let run = |values: &[&str]| {
+        let loaded = load_bytes(&registry, &counting(values), named).unwrap();
+        let instance = Instance::new(&loaded, &shard, Rc::default(), None);
+        for _ in values {
+            instance.call(Hook::RequestHead, instance.open(), scope());
+        }
+        loaded
+    };
+    let points = || {
+        let snapshot = registry.gather();
+        let family = snapshot.families.iter().find(|family| family.family.definition().name == "m").unwrap();
+        let mut points: Vec<_> =
+            family.points.iter().map(|point| (point.labels[1].to_string(), point.value.as_f64())).collect();
+        points.sort_by(|a, b| a.0.cmp(&b.0));
+        points
+    };
+    let point = |value: &str, count| (value.to_owned(), count);
+    let told = || registry.gather().value("tidegate.plugin.series", &[("plugin", "shares")]).unwrap().as_f64();
+
+    let first = run(&["a1", "a2", "a3"]);
+    assert_eq!((points(), told()), (["a1", "a2", "a3"].map(|value| point(value, 1.0)).to_vec(), 3.0));
+    // Both are there: one budget, and what both can say counts on.
+    let second = run(&["a3", "b1", "b2"]);
+    let both = [("a1", 1.0), ("a2", 1.0), ("a3", 2.0), ("b1", 1.0), ("other", 1.0)];
+    assert_eq!((points(), told()), (both.map(|(value, count)| point(value, count)).to_vec(), 4.0));
+    drop(first);
+    let rest = [("a3", 2.0), ("b1", 1.0), ("other", 1.0)];
+    assert_eq!((points(), told()), (rest.map(|(value, count)| point(value, count)).to_vec(), 2.0));
+    // The last one leaves its values for whoever comes after it.
+    drop(second);
+    let _third = run(&["b2", "b1"]);
+    let rest = [("a3", 2.0), ("b1", 2.0), ("b2", 1.0), ("other", 1.0)];
+    assert_eq!((points(), told()), (rest.map(|(value, count)| point(value, count)).to_vec(), 3.0));
+}
