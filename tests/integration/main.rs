@@ -26,6 +26,7 @@ mod websockets;
 mod breaker;
 mod limits;
 
+mod allowed;
 mod hostile_plugins;
 mod plugins;
 
