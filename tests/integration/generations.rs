@@ -75,7 +75,8 @@ async fn a_module_that_does_not_load_any_more_keeps_its_generation_and_says_why(
     let memory = "(memory (export \"memory\") 1)";
     let traps = wasm(&format!("{memory} (func (export \"tidegate_configure\") (result i32) unreachable)"));
     let refuses = wasm(&format!("{memory} (func (export \"tidegate_configure\") (result i32) (i32.const 3))"));
-    let cut = generation("two").module()[..50].to_vec();
+    let whole = generation("two").module();
+    let cut = whole[..whole.len() - 5].to_vec();
     for (number, (what, module, why)) in [
         ("no wasm", b"this is no wasm".to_vec(), "not a wasm module"),
         ("cut", cut, "does not compile"),
@@ -196,6 +197,38 @@ async fn what_a_plugin_keeps_goes_on_through_reloads_that_do_not_touch_it() {
     // What is changed begins anew.
     assert_eq!(proxy.reload(config(&origin, "{ file: p.wasm, config: { a: 1 } }")).status(), 200);
     assert_eq!((client.get("/").await.header("x-count"), gauge(&proxy, "generation")), ("a", 2.0));
+}
+
+#[tokio::test]
+async fn a_plugin_that_can_say_names_begins_anew_when_they_change() {
+    let origin = origin().start();
+    let proxy = start(&origin, &generation("one").saying_names());
+    let mut client = Connection::http1(proxy.address()).await;
+    let plain = config(&origin, "{ file: p.wasm }");
+    let renamed = plain.replace("name: app", "name: other");
+    for (count, next) in [("a", plain.clone() + "limits: {}\n"), ("b", renamed.clone()), ("a", renamed), ("b", plain)] {
+        assert_eq!(client.get("/").await.header("x-count"), count);
+        assert_eq!(proxy.reload(next).status(), 200);
+    }
+    assert_eq!((client.get("/").await.header("x-count"), gauge(&proxy, "generation")), ("a", 1.0));
+}
+
+#[tokio::test]
+async fn the_store_survives_reloads_and_goes_with_the_plugin() {
+    let origin = origin().start();
+    let proxy = start(&origin, &generation("one").storing());
+    for (count, next) in [("a", "two"), ("b", "three"), ("c", "four")] {
+        assert_eq!(get(proxy.address(), "/").await.header("x-count"), count);
+        proxy.write("p.wasm", generation(next).storing().module());
+        assert_eq!(proxy.ask_admin("POST", "/-/reload", "").status(), 200);
+    }
+    let answer = get(proxy.address(), "/").await;
+    assert_eq!((seen(&answer), answer.header("x-count")), ("four", "d"));
+    let without = config(&origin, "").replace(", plugins: [p]", "").replace("plugins: { p:  }\n", "");
+    assert_eq!(proxy.reload(without).status(), 200);
+    eventually("it is gone", || gauge(&proxy, "generations") == 0.0);
+    assert_eq!(proxy.reload(config(&origin, "{ file: p.wasm }")).status(), 200);
+    assert_eq!(get(proxy.address(), "/").await.header("x-count"), "a");
 }
 
 #[tokio::test]
