@@ -1,4 +1,5 @@
 //! What the configuration lets a plugin do and keep: `allow`, and the store over workers and reloads.
+//! It knows nothing of how the host counts or keeps either.
 
 use tidegate_tests::{Origin, Proxy, ProxyBuilder, get, origin, proxy, run, wasm};
 

@@ -27,7 +27,8 @@ mod breaker;
 mod limits;
 
 mod allowed;
-mod hostile_plugins;
+mod contract;
+mod hostile;
 mod plugins;
 
 mod access_log;

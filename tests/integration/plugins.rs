@@ -1,5 +1,5 @@
 //! Plugins that behave: the shipped ones, and small ones written here for each effect and for the order of a chain.
-//! What goes wrong with plugins is in `hostile_plugins`.
+//! What goes wrong with plugins is in `hostile`.
 
 use tidegate_tests::{Origin, ProxyBuilder, collector, eventually, get, origin, proxy, raw, wasm};
 

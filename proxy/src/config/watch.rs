@@ -2,7 +2,9 @@
 //! It does not know what is in them, nor what happens then.
 
 use std::collections::hash_map::DefaultHasher;
+use std::fs::File;
 use std::hash::{Hash, Hasher};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use super::Loaded;
 /// How often files are read. Reading works where notifications do not: network file systems, symbolic links that are
 /// swapped as a whole as Kubernetes does, files that are replaced by others.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Bytes that are read at a time.
+const PIECE: usize = 64 * 1024;
 
 /// Watches files. A file that is missing for a moment, while another takes its place, has not changed.
 pub struct Watcher {
@@ -92,14 +96,33 @@ pub(super) fn fingerprints(files: &[PathBuf]) -> Vec<Option<u64>> {
 }
 
 fn fingerprint(file: &Path) -> Option<u64> {
-    std::fs::read(file).ok().map(|content| hash(&content))
+    digest(File::open(file).ok()?).ok()
 }
 
 /// A hash of a file's content. Nobody gains by making two contents collide, so it need not be a cryptographic one.
 pub(super) fn hash(content: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    content.hash(&mut hasher);
-    hasher.finish()
+    // Reading from memory does not fail.
+    digest(content).unwrap_or_default()
+}
+
+/// Hashes what is read, piece by piece: a file may be far larger than what is worth loading.
+fn digest(mut content: impl Read) -> io::Result<u64> {
+    let (mut hasher, mut piece) = (DefaultHasher::new(), vec![0; PIECE]);
+    loop {
+        let mut filled = 0;
+        while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match content.read(rest) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled == 0 {
+            return Ok(hasher.finish());
+        }
+        piece.get(..filled).unwrap_or_default().hash(&mut hasher);
+    }
 }
 
 #[cfg(test)]

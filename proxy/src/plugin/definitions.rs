@@ -180,15 +180,17 @@ fn is_metric(name: &str) -> bool {
 
 /// Whether a log field, an attribute, a span or an event may be called so: printable, so that no format needs to quote it away.
 pub(super) fn name(bytes: &[u8]) -> Option<&str> {
-    let name = std::str::from_utf8(bytes).ok()?;
-    let fits = !name.is_empty() && name.len() <= limits::NAME && !name.chars().any(char::is_control);
-    fits.then_some(name)
+    // The length first: a guest may give as much as it has memory, and nothing interrupts a look at all of it.
+    let name = std::str::from_utf8(Some(bytes).filter(|bytes| fits(bytes))?).ok()?;
+    (!name.chars().any(char::is_control)).then_some(name)
 }
 
 /// Whether a log field or an attribute may have this key: a word of letters, digits, `_`, `.` and `-`, which every format can write as it is.
 pub(super) fn key(bytes: &[u8]) -> Option<&str> {
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    (bytes.iter().all(word) && !bytes.is_empty() && bytes.len() <= limits::NAME)
-        .then(|| std::str::from_utf8(bytes).ok())
-        .flatten()
+    (fits(bytes) && bytes.iter().all(word)).then(|| std::str::from_utf8(bytes).ok()).flatten()
+}
+
+const fn fits(name: &[u8]) -> bool {
+    !name.is_empty() && name.len() <= limits::NAME
 }

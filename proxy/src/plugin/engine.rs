@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::Module;
 
@@ -253,10 +253,17 @@ impl Drop for Clock {
 impl Shared {
     fn run(&self, engine: &wasmtime::Engine) {
         let mut quiet = 0;
+        // The time up to which epochs were counted. Sleeping takes longer than asked, by far on a busy machine: what was slept too
+        // long is made up for, else each tick of a deadline would add to how late it is.
+        let mut counted = Instant::now();
         while !self.stop.load(Ordering::SeqCst) {
             if quiet < self.horizon.load(Ordering::Relaxed).saturating_add(IDLE_TICKS) {
-                thread::sleep(TICK);
-                engine.increment_epoch();
+                thread::sleep((counted + TICK).saturating_duration_since(Instant::now()));
+                let now = Instant::now();
+                while now.saturating_duration_since(counted) >= TICK {
+                    counted += TICK;
+                    engine.increment_epoch();
+                }
                 // Looked at rarely, so that the workers write to it rarely.
                 quiet += 1;
                 if quiet % IDLE_TICKS == 0 && self.busy.swap(false, Ordering::SeqCst) {
@@ -268,6 +275,7 @@ impl Shared {
                     thread::park();
                 }
                 self.asleep.store(false, Ordering::SeqCst);
+                counted = Instant::now();
                 if self.busy.load(Ordering::SeqCst) {
                     quiet = 0;
                 }

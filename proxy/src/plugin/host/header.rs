@@ -21,8 +21,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         imports::HEADER_READ,
         |mut caller: Caller<'_, State>, map: i32, name: i32, name_len: i32, index: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
-            // Not valid UTF-8 is no header's name, hence absent.
-            let name = std::str::from_utf8(read(memory, name, name_len)?).unwrap_or_default();
+            // Not valid UTF-8 is no header's name, nor is what is longer than any; hence absent.
+            let name = Some(read(memory, name, name_len)?).filter(|name| name.len() <= limits::HEADER_VALUE);
+            let name = name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
             let index = usize::try_from(index).unwrap_or(usize::MAX);
             let value = match seen(state, map) {
                 Ok(Seen::Map(map)) if index == 0 => map.get(name).map(HeaderValue::as_bytes),

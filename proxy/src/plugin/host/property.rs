@@ -199,9 +199,9 @@ fn correlate(state: &mut State, id: &[u8], header: &[u8]) -> i32 {
     } else {
         HeaderName::from_bytes(header).ok().filter(|_| super::header::header(headers::RESPONSE, header, id).is_some())
     };
-    let id = std::str::from_utf8(id)
-        .ok()
-        .filter(|id| !id.is_empty() && id.len() <= limits::NAME && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    let id = Some(id)
+        .filter(|id| !id.is_empty() && id.len() <= limits::NAME && id.iter().all(u8::is_ascii_graphic))
+        .and_then(|id| std::str::from_utf8(id).ok());
     match (id, name) {
         (Some(id), Some(header)) => {
             record.correlation = Correlation { id: id.into(), header };

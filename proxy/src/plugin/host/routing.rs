@@ -40,14 +40,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
 
 fn route(state: &mut State, name: &[u8]) -> Result<(), i32> {
     may(state, Effect::Route, |state| state.hook == Hook::RequestHead)?;
-    let route = std::str::from_utf8(name).ok().and_then(|name| state.directory.routes.get(name).copied());
+    let route = text(name).and_then(|name| state.directory.routes.get(name).copied());
     state.orders().route = Some(route.ok_or_else(|| unknown(state, Effect::Route))?);
     Ok(())
 }
 
 fn upstream(state: &mut State, name: &[u8]) -> Result<(), i32> {
     may(state, Effect::Upstream, is_unsent)?;
-    let upstream = std::str::from_utf8(name).ok().and_then(|name| state.directory.upstreams.get(name).copied());
+    let upstream = text(name).and_then(|name| state.directory.upstreams.get(name).copied());
     state.orders().upstream = Some(upstream.ok_or_else(|| unknown(state, Effect::Upstream))?);
     Ok(())
 }
@@ -64,7 +64,7 @@ fn timeout(state: &mut State, milliseconds: i64) -> Result<(), i32> {
 
 fn limit_key(state: &mut State, name: &[u8], value: &[u8]) -> Result<(), i32> {
     may(state, Effect::LimitKey, |state| state.hook == Hook::RequestHead)?;
-    let name = std::str::from_utf8(name).ok().filter(|name| is_key_name(name) && value.len() <= limits::LIMIT_KEY);
+    let name = text(name).filter(|name| is_key_name(name) && value.len() <= limits::LIMIT_KEY);
     let name = name.ok_or_else(|| state.refuse(Effect::LimitKey, Why::Invalid))?;
     let keys = &mut state.orders().limit_keys;
     let (value, used) = (Bytes::copy_from_slice(value), keys.len());
@@ -74,6 +74,12 @@ fn limit_key(state: &mut State, name: &[u8], value: &[u8]) -> Result<(), i32> {
         None => keys.push((name.into(), value)),
     }
     Ok(())
+}
+
+/// A name that there can be: what is longer is not looked at, since nothing interrupts that.
+fn text(name: &[u8]) -> Option<&str> {
+    const LONGEST: usize = 4096;
+    Some(name).filter(|name| name.len() <= LONGEST).and_then(|name| std::str::from_utf8(name).ok())
 }
 
 /// The configuration has nothing of this name.

@@ -1,0 +1,141 @@
+//! How long a hostile plugin can hold a worker: its deadline and 10 ms, whatever it does in that time.
+//! It knows no plugin's inside; it measures from outside, and measures the machine too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tidegate_tests::{get, origin, proxy, wasm};
+
+use super::bystander::Bystander;
+use super::fixture;
+use crate::contract::EFFECTS;
+
+const DEADLINE: Duration = Duration::from_millis(5);
+/// What the deadline may be late by.
+const MARGIN: Duration = Duration::from_millis(10);
+/// Plugins of one module: the first call of each is timed, and each is called once.
+const COUNT: usize = 15;
+
+/// How late this machine wakes a thread that sleeps, at worst, while it is asked.
+struct Machine {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Duration>,
+}
+
+impl Machine {
+    fn watch() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            const NAP: Duration = Duration::from_millis(1);
+            let mut worst = Duration::ZERO;
+            while !stopped.load(Ordering::SeqCst) {
+                let begun = Instant::now();
+                std::thread::sleep(NAP);
+                worst = worst.max(begun.elapsed().saturating_sub(NAP));
+            }
+            worst
+        });
+        Self { stop, thread }
+    }
+
+    fn worst(self) -> Duration {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap()
+    }
+}
+
+/// Calls each hostile plugin once, in the head of a request, and checks how long each call held the worker.
+async fn held(plugins: &[(String, Vec<u8>)], outcome: &str) {
+    let origin = origin().start();
+    let (mut builder, mut routes, mut listed) = (proxy(), String::new(), String::new());
+    for (number, (_, module)) in plugins.iter().enumerate() {
+        builder = builder.file(&format!("p{number}.wasm"), module);
+        routes +=
+            &format!("\n  - {{ name: r{number}, match: {{ path: /p{number} }}, upstream: app, plugins: [p{number}] }}");
+        listed +=
+            &format!("\n  p{number}: {{ file: p{number}.wasm, budget: {{ deadline: {}ms }} }}", DEADLINE.as_millis());
+    }
+    let proxy = builder
+        .config(format!("workers: 1\nroutes:{routes}\n  - {{ name: good, upstream: app }}\nplugins:{listed}"))
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .start();
+    let bystander = Bystander::start(proxy.address());
+    bystander.goes_on();
+    let machine = Machine::watch();
+    for number in 0..plugins.len() {
+        assert_eq!(get(proxy.address(), &format!("/p{number}")).await.status, 200);
+    }
+    bystander.goes_on();
+    let worst = machine.worst();
+    bystander.end();
+
+    let calls = [("hook", "request_head"), ("outcome", outcome)];
+    let metrics = proxy.wait_for_metric("tidegate_plugin_calls_total", &calls, plugins.len() as f64);
+    let time = |(number, (name, _)): (usize, &'_ (String, Vec<u8>))| {
+        let plugin = format!("p{number}");
+        let labels = [("plugin", plugin.as_str()), ("hook", "request_head")];
+        // One call, so the sum is its time.
+        assert_eq!(metrics.value("tidegate_plugin_hook_duration_seconds_count", &labels), 1.0, "{name}");
+        (Duration::from_secs_f64(metrics.value("tidegate_plugin_hook_duration_seconds_sum", &labels)), name.clone())
+    };
+    let mut times: Vec<_> = plugins.iter().enumerate().map(time).collect();
+    times.sort_unstable();
+    let most = DEADLINE + MARGIN;
+    let said = format!("held for {times:#?}; this machine woke threads up to {worst:?} too late");
+    // Half of the calls say what the proxy does; the others may also say what else this machine was doing.
+    assert!(times[times.len() / 2].0 <= most, "{said}");
+    assert!(times[times.len() - 1].0 <= most + worst * 3, "{said}");
+    // None was cut short.
+    assert!(times[0].0 >= DEADLINE.saturating_sub(Duration::from_millis(1)), "{said}");
+}
+
+fn many(name: &str) -> Vec<(String, Vec<u8>)> {
+    (0..COUNT).map(|number| (format!("{name} {number}"), fixture(name))).collect()
+}
+
+#[tokio::test]
+async fn an_endless_loop_holds_a_worker_for_its_deadline_and_no_longer() {
+    held(&many("endless_loop"), "deadline").await;
+}
+
+#[tokio::test]
+async fn a_million_host_calls_hold_a_worker_for_their_deadline_and_no_longer() {
+    held(&many("host_calls"), "deadline").await;
+}
+
+/// Calls a host function for ever, with 8 MiB of text wherever it takes bytes.
+fn as_much_as_there_is(name: &str, shape: &str) -> Vec<u8> {
+    let (mut parameters, mut arguments) = (String::new(), String::new());
+    for letter in shape.chars() {
+        let (parameter, argument) = match letter {
+            'i' => ("i32 ", "(i32.const 0) "),
+            'l' => ("i64 ", "(i64.const 1) "),
+            'd' => ("f64 ", "(f64.const 1) "),
+            'b' | 'o' => ("i32 i32 ", "(i32.const 65536) (i32.const 8388608) "),
+            _ => continue,
+        };
+        parameters += parameter;
+        arguments += argument;
+    }
+    let (result, call) = match shape.chars().last() {
+        Some('-') => ("", format!("(call $f {arguments})")),
+        Some('L') => ("(result i64)", format!("(drop (call $f {arguments}))")),
+        _ => ("(result i32)", format!("(drop (call $f {arguments}))")),
+    };
+    wasm(&format!(
+        "(import \"tidegate_v1\" \"{name}\" (func $f (param {parameters}) {result})) (memory (export \"memory\") 130)
+         (func (export \"tidegate_request_head\") (param i32) (result i32)
+            (memory.fill (i32.const 65536) (i32.const 120) (i32.const 8388608))
+            (loop $forever {call} (br $forever)) (i32.const 0))"
+    ))
+}
+
+#[tokio::test]
+async fn no_host_function_holds_a_worker_for_long_whatever_it_is_given() {
+    let functions = EFFECTS.iter().filter(|(name, _)| !name.ends_with("_bytes"));
+    let plugins: Vec<_> =
+        functions.map(|(name, shape)| ((*name).to_owned(), as_much_as_there_is(name, shape))).collect();
+    held(&plugins, "deadline").await;
+}
