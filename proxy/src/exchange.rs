@@ -2,15 +2,25 @@
 //! It contains no stage's detail; those live in the rooms below and in the files beside.
 
 mod attempt;
+mod background;
+mod bodies;
+mod call_out;
 mod chain;
 mod connection;
+mod desk;
+mod events;
+mod filter;
+mod guests;
 mod head;
+mod hold;
+mod orders;
 mod policy;
 mod request_body;
 mod response;
 mod scrape;
 mod switch;
 mod under_way;
+mod waiting;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +32,10 @@ use crate::plugin::contract::LocalReply;
 use crate::wire::body::Body;
 use crate::wire::server::Call;
 
+pub(crate) use background::tick;
 pub use connection::{Connection, Place};
+pub(crate) use events::breaker_transitions;
+pub(crate) use guests::greet;
 pub(crate) use under_way::Exchange;
 
 /// Why a walk ended before an upstream answered.
@@ -47,7 +60,8 @@ struct Refusal {
 pub(crate) async fn run(connection: Rc<Connection>, call: Call) -> Response<Body> {
     let Call { request, verdict, upgrade, interim } = call;
     let place = connection.place();
-    let (parts, body) = request.into_parts();
+    // Lent to those who come after: each that owned it would have a place of its own for it.
+    let (parts, mut body) = request.into_parts();
     if let Some(answer) = scrape::answer(&place, &parts, verdict) {
         return answer;
     }
@@ -55,28 +69,37 @@ pub(crate) async fn run(connection: Rc<Connection>, call: Call) -> Response<Body
     exchange.interim = interim;
     let stopped = match verdict {
         Err(reason) => Stop::from(reason),
-        Ok(()) => match walk(&mut exchange, body, upgrade.is_some()).await {
+        Ok(()) => match walk(&mut exchange, &mut body, upgrade.is_some()).await {
             Ok(answer) => return response::deliver(exchange, answer, upgrade),
             Err(stop) => stop,
         },
     };
-    match stopped {
-        Stop::Refused(refusal) => response::refuse(exchange, &refusal),
-        Stop::Reply(reply) => response::local(exchange, *reply),
-        Stop::WrongVersion => response::wrong_version(exchange),
+    exchange.collect();
+    let own = match stopped {
+        Stop::Refused(refusal) => response::refuse(&mut exchange, &refusal),
+        Stop::Reply(reply) => response::local(&mut exchange, *reply),
+        Stop::WrongVersion => response::wrong_version(&mut exchange),
+    };
+    if own.is_first {
+        // There is an answer: nothing that a plugin says of it is another.
+        let _ = chain::response(&mut exchange).await;
     }
+    response::deliver_own(exchange, own)
 }
 
 /// The stages, in their order.
-async fn walk(exchange: &mut Exchange, body: Body, can_switch: bool) -> Result<attempt::Answer, Stop> {
+async fn walk(exchange: &mut Exchange, body: &mut Body, can_switch: bool) -> Result<attempt::Answer, Stop> {
     head::clean(exchange)?;
     policy::route(exchange)?;
     policy::limits(exchange)?;
-    chain::request(exchange)?;
+    chain::request(exchange).await?;
+    policy::late_limits(exchange)?;
     let switch = switch::wanted(exchange, can_switch)?;
-    let answer = attempt::send(exchange, body, switch).await?;
-    response::clean(exchange)?;
-    chain::response(exchange)?;
+    bodies::request(exchange, body).await?;
+    let mut answer = attempt::send(exchange, body, switch).await?;
+    response::clean(exchange, &mut answer)?;
+    chain::response(exchange).await?;
+    answer.readers = bodies::response(exchange, &mut answer.body).await?;
     Ok(answer)
 }
 
@@ -85,5 +108,22 @@ async fn walk(exchange: &mut Exchange, body: Body, can_switch: bool) -> Result<a
 impl From<Reason> for Stop {
     fn from(reason: Reason) -> Self {
         Self::Refused(Refusal { reason, retry_after: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what a function of two arguments returns.
+    fn size<A, B, R>(_: impl Fn(A, B) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn hooks_that_wait_make_no_room_in_exchanges_that_do_not() {
+        // What they were before any hook could wait: each has one of these while it is under way.
+        let (future, exchange) = (size(run), size_of::<Exchange>());
+        assert!(future <= 5688 && exchange <= 272, "{future} {exchange}");
     }
 }

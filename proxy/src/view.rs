@@ -1,30 +1,38 @@
 //! One worker's face of a snapshot: its own plugin instances, upstream clients and metric handles.
 //! It does not outlive its version, but for the exchanges that began with it.
 
+mod events;
 mod hold;
+mod retired;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tidegate_abi::Hook;
 
+use crate::limit::config::Key;
 use crate::limit::{Decision, Limiter, Subject};
 use crate::listen;
 use crate::plugin::config::OnFailure;
-use crate::plugin::contract::{Directory, Matter};
+use crate::plugin::contract::{Directory, Event};
 use crate::plugin::{Instance, Loaded};
 use crate::route::Router;
 use crate::route::config::{PathMatch, Rewrite};
 use crate::snapshot::{Plugin, Snapshot};
 use crate::telemetry::config::LogInclude;
-use crate::telemetry::metrics::Scraper;
+use crate::telemetry::metrics::{Counter, Histogram, Scraper};
 use crate::telemetry::scope::{ListenerScope, RouteScope, WorkerScope};
 use crate::upstream::{Client, Pools};
 use crate::vitals::Vitals;
 use crate::wire::body::Body;
+use events::Events;
 pub use hold::Hold;
+use retired::Retired;
 
 /// What an exchange sees, from its beginning to its end.
 #[derive(Debug)]
@@ -38,6 +46,20 @@ pub struct View {
     plugins: Vec<Option<Rc<Ticking>>>,
     directory: Rc<Directory>,
     vitals: Rc<Vitals>,
+    worker: Rc<WorkerScope>,
+    /// Of routes whose requests a plugin has sent to another upstream, by both indices.
+    scopes: RefCell<HashMap<(usize, usize), Rc<RouteScope>>>,
+    /// By plugin and upstream.
+    call_outs: RefCell<HashMap<(Arc<str>, usize), CallOuts>>,
+    retired: Retired,
+}
+
+/// The metrics of one plugin's own requests to one upstream.
+#[derive(Debug)]
+struct CallOuts {
+    ok: Counter,
+    failed: Counter,
+    duration: Histogram,
 }
 
 /// A plugin's instance, and when its tick hook is called next. It goes on in the next version where nothing of it changes.
@@ -46,6 +68,9 @@ struct Ticking {
     instance: Instance,
     every: Option<Duration>,
     due: Cell<Instant>,
+    /// Whether its last tick still waits.
+    ticking: Cell<bool>,
+    events: Events,
 }
 
 #[derive(Debug)]
@@ -53,6 +78,18 @@ struct ListenerView {
     scope: Rc<ListenerScope>,
     /// Paths that answer a scrape.
     scrape: Vec<Arc<str>>,
+    /// Plugins that hear of its connections, in order.
+    plugins: Vec<usize>,
+}
+
+/// What stays with the record of headers that go on with their message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    Nothing,
+    /// What a plugin can read, in one piece.
+    Copy,
+    /// All of it, for who may change it and send it once more, or looks for a header by its name.
+    Map,
 }
 
 /// A route as an exchange needs it.
@@ -69,18 +106,25 @@ pub struct RouteView {
     pub plugins: Vec<usize>,
     pub chain: Chain,
     pub timeout: Option<Duration>,
-    /// Whether somebody reads the request's headers after they were sent.
-    pub keeps_request_head: bool,
-    /// Whether somebody reads the response's headers after they were sent.
-    pub keeps_response_head: bool,
+    /// What stays of the request's headers when they are sent.
+    pub keeps_request_head: Keep,
+    /// What stays of the response's headers when they are sent.
+    pub keeps_response_head: Keep,
+    /// Whether a plugin looks at the request's body or its trailers.
+    pub reads_request_body: bool,
+    /// Whether a plugin looks at the response's body or its trailers.
+    pub reads_response_body: bool,
+    /// Whether a plugin is asked before an attempt, and may change what is sent.
+    pub asks_before_attempts: bool,
+    /// Whether a limit counts by what plugins say.
+    pub has_late_limits: bool,
 }
 
 /// Which plugins of a route (positions in its `plugins`) have which hook. A hook that nobody has costs nothing.
 #[derive(Debug, Default)]
 pub struct Chain {
-    pub request_head: Vec<usize>,
-    pub response_head: Vec<usize>,
-    pub log: Vec<usize>,
+    /// By the hook's number.
+    hooks: [Vec<usize>; Hook::ALL.len()],
 }
 
 /// A limit as an exchange needs it.
@@ -88,6 +132,10 @@ pub struct Chain {
 pub struct LimitView {
     /// The worker's own copy, so that requests on different cores share no count.
     pub name: Arc<str>,
+    /// Whether it is asked only after the plugins.
+    pub is_late: bool,
+    /// What plugins must have given a value.
+    key: Option<Arc<str>>,
     limiter: Arc<Limiter>,
 }
 
@@ -123,11 +171,16 @@ impl View {
             let due = Cell::new(Instant::now() + every.unwrap_or_default());
             let old = old.map(|old| &old.instance);
             let instance = Instance::new(loaded, worker.shard(), Rc::clone(&directory), old);
-            plugins.push(Some(Rc::new(Ticking { instance, every, due })));
+            plugins.push(Some(Rc::new(Ticking {
+                instance,
+                every,
+                due,
+                ticking: Cell::default(),
+                events: Events::default(),
+            })));
             hold.pause().await;
         }
         let includes = config.telemetry.access_log.as_ref().map(|log| log.include.as_slice()).unwrap_or_default();
-        let logs_request = includes.iter().any(|include| matches!(include, LogInclude::RequestHeader(_)));
         let logs_response = includes.iter().any(|include| matches!(include, LogInclude::ResponseHeader(_)));
         let routes = config
             .routes
@@ -138,6 +191,19 @@ impl View {
                     .get(route.upstream)
                     .map_or_else(|| Arc::from(""), |upstream| Arc::clone(&upstream.name));
                 let chain = Chain::new(&route.plugins, &plugins);
+                let has = |hooks: &[Hook]| hooks.iter().any(|hook| !chain.of(*hook).is_empty());
+                let reads_request_body = has(&[Hook::RequestBody, Hook::RequestTrailers]);
+                let reads_response_body = has(&[Hook::ResponseBody, Hook::ResponseTrailers]);
+                let asks_before_attempts = has(&[Hook::UpstreamChosen, Hook::Retry]);
+                let reads_headers = route.plugins.iter().any(|&plugin| {
+                    plugins
+                        .get(plugin)
+                        .and_then(Option::as_ref)
+                        .is_some_and(|plugin| plugin.instance.loaded().reads_headers())
+                });
+                let looks_back = has(&[Hook::ResponseHead, Hook::UpstreamError, Hook::Log]);
+                let is_late =
+                    |limit: &usize| config.limits.get(*limit).is_some_and(|limit| limit.key.is_set_by_plugins());
                 RouteView {
                     scope: RouteScope::new(worker, &route.name, &route.matcher.path.template_text(), &upstream),
                     path: route.matcher.path.clone(),
@@ -146,8 +212,21 @@ impl View {
                     limits: route.limits.clone(),
                     plugins: route.plugins.clone(),
                     timeout: route.timeout,
-                    keeps_request_head: logs_request || !chain.response_head.is_empty() || !chain.log.is_empty(),
-                    keeps_response_head: logs_response || !chain.log.is_empty(),
+                    // The access log has taken what it wants of the request before.
+                    keeps_request_head: match () {
+                        () if asks_before_attempts => Keep::Map,
+                        () if reads_headers && (looks_back || reads_request_body || reads_response_body) => Keep::Copy,
+                        () => Keep::Nothing,
+                    },
+                    keeps_response_head: match () {
+                        () if logs_response => Keep::Map,
+                        () if reads_headers && (reads_response_body || has(&[Hook::Log])) => Keep::Copy,
+                        () => Keep::Nothing,
+                    },
+                    reads_request_body,
+                    reads_response_body,
+                    asks_before_attempts,
+                    has_late_limits: route.limits.iter().any(is_late),
                     chain,
                 }
             })
@@ -166,16 +245,49 @@ impl View {
                     .filter(|scrape| scrape.listener == Some(index))
                     .map(|scrape| Arc::clone(&scrape.path))
                     .collect(),
+                plugins: listener
+                    .plugins
+                    .iter()
+                    .copied()
+                    .filter(|&plugin| match plugins.get(plugin) {
+                        Some(Some(plugin)) => [Hook::ConnectionOpen, Hook::ConnectionClose]
+                            .into_iter()
+                            .any(|hook| plugin.instance.subscribes(hook)),
+                        // One that is not there can still refuse.
+                        _ => true,
+                    })
+                    .collect(),
             })
             .collect();
         let limits = config
             .limits
             .iter()
             .zip(&snapshot.limiters)
-            .map(|(limit, limiter)| LimitView { name: Arc::from(&*limit.name), limiter: Arc::clone(limiter) })
+            .map(|(limit, limiter)| LimitView {
+                name: Arc::from(&*limit.name),
+                is_late: limit.key.is_set_by_plugins(),
+                key: match &limit.key {
+                    Key::Plugin(name) => Some(Arc::from(&**name)),
+                    Key::Global | Key::Route | Key::ClientAddress { .. } | Key::Header(_) => None,
+                },
+                limiter: Arc::clone(limiter),
+            })
             .collect();
         let upstreams = snapshot.clusters.iter().map(|cluster| pools.client(cluster)).collect();
-        Self { listeners, routes, limits, upstreams, plugins, directory, vitals, snapshot }
+        Self {
+            listeners,
+            routes,
+            limits,
+            upstreams,
+            plugins,
+            directory,
+            vitals,
+            snapshot,
+            worker: Rc::clone(worker),
+            scopes: RefCell::default(),
+            call_outs: RefCell::default(),
+            retired: Retired::default(),
+        }
     }
 
     /// The instance of the plugin with this name.
@@ -222,18 +334,97 @@ impl View {
         self.plugins.get(plugin)?.as_ref().map(|ticking| &ticking.instance)
     }
 
-    /// Calls the tick hook of every plugin that waits for it.
-    pub(crate) fn tick(&self, now: Instant) {
-        for plugin in self.plugins.iter().flatten() {
-            if let Some(every) = plugin.every
+    /// The plugins whose tick hook is to be called now; say for each when it has [`ticked`](Self::ticked).
+    pub(crate) fn due(&self, now: Instant) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (index, plugin) in self.plugins.iter().enumerate() {
+            if let Some(plugin) = plugin
+                && let Some(every) = plugin.every
                 && plugin.due.get() <= now
             {
                 plugin.due.set(now + every);
-                let slot = plugin.instance.open();
-                let _ = plugin.instance.call_with(Hook::Tick, slot, None, Matter::default());
-                plugin.instance.release(slot);
+                if !plugin.ticking.replace(true) {
+                    due.push(index);
+                }
             }
         }
+        due
+    }
+
+    /// The plugin's tick is over.
+    pub(crate) fn ticked(&self, plugin: usize) {
+        if let Some(Some(plugin)) = self.plugins.get(plugin) {
+            plugin.ticking.set(false);
+        }
+    }
+
+    /// The plugins that have this hook.
+    pub(crate) fn having(&self, hook: Hook) -> impl Iterator<Item = usize> {
+        let having =
+            move |plugin: &Option<Rc<Ticking>>| plugin.as_ref().is_some_and(|one| one.instance.subscribes(hook));
+        self.plugins.iter().enumerate().filter(move |(_, plugin)| having(plugin)).map(|(index, _)| index)
+    }
+
+    /// The plugins that hear of a listener's connections, in order.
+    pub(crate) fn connection_plugins(&self, listener: usize) -> &[usize] {
+        self.listeners.get(listener).map(|listener| listener.plugins.as_slice()).unwrap_or_default()
+    }
+
+    /// Keeps an event for a plugin, where there is room. Whether somebody must begin to ask for it.
+    pub(crate) fn remember(&self, plugin: usize, hook: Hook, event: Event) -> bool {
+        let Some(Some(plugin)) = self.plugins.get(plugin) else { return false };
+        plugin.events.push(hook, event, || {
+            let labels = [&**plugin.instance.loaded().name(), hook.name(), "queue"];
+            self.worker.shard().counter(&self.worker.catalogue().plugin.dropped, &labels).inc();
+        })
+    }
+
+    /// The next event for a plugin, with how many were lost before it. After `None` somebody must begin anew.
+    pub(crate) fn next_event(&self, plugin: usize) -> Option<(Hook, Event)> {
+        self.plugins.get(plugin)?.as_ref()?.events.pop()
+    }
+
+    /// A route with another upstream than its own.
+    pub(crate) fn scope(&self, route: usize, upstream: usize) -> Option<Rc<RouteScope>> {
+        let own = self.routes.get(route)?;
+        if own.upstream == upstream {
+            return Some(Rc::clone(&own.scope));
+        }
+        let name = self.upstreams.get(upstream)?.cluster().name();
+        let mut scopes = self.scopes.borrow_mut();
+        let scope = scopes
+            .entry((route, upstream))
+            .or_insert_with(|| RouteScope::new(&self.worker, &own.scope.name, &own.scope.template, name));
+        Some(Rc::clone(scope))
+    }
+
+    /// Counts a plugin's own request that has an answer, or none to come.
+    pub(crate) fn count_call_out(&self, plugin: &Arc<str>, upstream: usize, ok: bool, took: Duration) {
+        let Some(client) = self.upstreams.get(upstream) else { return };
+        let mut all = self.call_outs.borrow_mut();
+        let counts = all.entry((Arc::clone(plugin), upstream)).or_insert_with(|| {
+            let (shard, families) = (self.worker.shard(), &self.worker.catalogue().plugin);
+            let upstream = &**client.cluster().name();
+            let counter = |outcome| shard.counter(&families.call_outs, &[plugin, upstream, outcome]);
+            let duration = shard.histogram(&families.call_out_duration, &[plugin, upstream]);
+            CallOuts { ok: counter("ok"), failed: counter("failed"), duration }
+        });
+        if ok {
+            counts.ok.inc()
+        } else {
+            counts.failed.inc()
+        }
+        counts.duration.record(took.as_secs_f64());
+    }
+
+    /// Another version has taken its place: what it does of itself ends.
+    pub(crate) fn retire(&self) {
+        self.retired.set();
+    }
+
+    /// Ready when another version has taken its place.
+    pub(crate) fn poll_retired(&self, cx: &Context<'_>) -> Poll<()> {
+        self.retired.poll(cx)
     }
 
     /// Whether exchanges of this plugin fail when it does.
@@ -290,17 +481,23 @@ impl Chain {
                 .map(|(position, _)| position)
                 .collect()
         };
-        Self {
-            request_head: having(Hook::RequestHead),
-            response_head: having(Hook::ResponseHead),
-            log: having(Hook::Log),
-        }
+        Self { hooks: Hook::ALL.map(having) }
+    }
+
+    /// Positions of the plugins that have the hook, in order.
+    pub fn of(&self, hook: Hook) -> &[usize] {
+        self.hooks.get(hook as usize).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
 // === impl LimitView ===
 
 impl LimitView {
+    /// Whether a request for which plugins gave these values is counted at all.
+    pub(crate) fn counts(&self, plugin_keys: &[(Box<str>, Bytes)]) -> bool {
+        self.key.as_ref().is_none_or(|name| plugin_keys.iter().any(|(key, _)| **key == **name))
+    }
+
     pub(crate) fn check(&self, subject: &Subject<'_>) -> Decision {
         self.limiter.check(subject)
     }

@@ -188,7 +188,9 @@ impl Worker {
             }
         }
         drop(listening);
-        self.view.replace(Some(view));
+        if let Some(before) = self.view.replace(Some(view)) {
+            before.retire();
+        }
         // Where no exchange is under way, the instances of the version before end here.
         drop(before);
         hold.end()

@@ -8,15 +8,16 @@ use std::time::Instant;
 
 use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Request, Version};
-use hyper::body::Incoming;
+use tidegate_abi::Hook;
 
 use crate::error::{Reason, Source};
+use crate::exchange::bodies::Reader;
 use crate::exchange::request_body::{Counted, Progress};
-use crate::exchange::{Exchange, Refusal, Stop};
+use crate::exchange::{Exchange, Refusal, Stop, chain};
 use crate::moment;
-use crate::telemetry::record::{BreakerDecision, ResponseHead};
-use crate::upstream::{Admission, Breaker, Client, Retry};
-use crate::view::RouteView;
+use crate::telemetry::record::{BreakerDecision, CopiedHeaders, Record, ResponseHead};
+use crate::upstream::{self, Admission, Breaker, Client, Retry, SendError};
+use crate::view::{Keep, RouteView};
 use crate::wire::body::Body;
 use crate::wire::upgrade::{self, Key};
 
@@ -26,17 +27,19 @@ const TRIES: usize = 2;
 /// An upstream's answer; its head is in the record.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) body: Incoming,
+    pub(super) body: Body,
+    /// The plugins that look at the body on its way, last to first.
+    pub(super) readers: Vec<Reader>,
     /// There when the upstream granted the WebSocket.
     pub(super) switch: Option<hyper::upgrade::OnUpgrade>,
 }
 
 /// Sends the request and waits for the head of the answer. `key` is there when a WebSocket was asked for.
-pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) -> Result<Answer, Stop> {
+pub(super) async fn send(exchange: &mut Exchange, body: &mut Body, key: Option<Key>) -> Result<Answer, Stop> {
     // The route and the client are borrowed for as long as the exchange is changed: one count on this core.
     let view = Rc::clone(&exchange.view);
-    let route = exchange.route.and_then(|route| view.route(route)).ok_or(Reason::Internal)?;
-    let client = view.upstream(route.upstream).ok_or(Reason::Internal)?;
+    let route = exchange.target().and_then(|route| view.route(route)).ok_or(Reason::Internal)?;
+    let client = exchange.upstream().and_then(|upstream| view.upstream(upstream)).ok_or(Reason::Internal)?;
     let permit = match client.cluster().breaker().map(Breaker::admit) {
         None => None,
         Some(Admission::Pass(permit)) => {
@@ -54,33 +57,54 @@ pub(super) async fn send(exchange: &mut Exchange, body: Body, key: Option<Key>) 
     let sent = {
         let sending = pin!(tries(exchange, route, client, body, key));
         match deadline {
-            Some(at) => clock.within(at, sending).await.unwrap_or(Err(Reason::Timeout)),
+            Some(at) => clock.within(at, sending).await.unwrap_or_else(|| Err(Reason::Timeout.into())),
             None => sending.await,
         }
     };
     exchange.clock = clock;
-    if sent.is_err()
-        && let Some(record) = &mut exchange.record
+    // Given up in the middle, it may lie there still.
+    exchange.collect();
+    let sent = match (sent, exchange.desk().and_then(|desk| desk.stopped())) {
+        // What a plugin said of the request's body on its way.
+        (Err(_), Some(stop)) => Err(stop),
+        (sent, _) => sent,
+    };
+    if let (Err(stop), Some(record)) = (&sent, &mut exchange.record)
         && let Some(attempt) = record.attempts.last_mut()
+        && attempt.ended.is_none()
     {
-        attempt.ended.get_or_insert_with(Instant::now);
-        attempt.error = attempt.error.or(sent.as_ref().err().copied());
+        attempt.ended = Some(Instant::now());
+        if let Stop::Refused(refusal) = stop {
+            attempt.error.get_or_insert(refusal.reason);
+        }
     }
     if let Some(permit) = permit {
         let owes = exchange.request_body.as_ref().is_some_and(|body| !body.complete.get());
-        match (&sent, exchange.record.as_ref().and_then(|record| record.response.as_ref())) {
+        let record = exchange.record.as_ref();
+        match (&sent, record.and_then(|record| record.response.as_ref())) {
             (Ok(_), Some(response)) => permit.settle(response.status),
-            (Err(reason), _) if blames_upstream(*reason, owes) => permit.fail(),
-            // What the client broke says nothing of the upstream.
+            (Err(stop), _) if blames_upstream(blamed(stop, record), owes) => permit.fail(),
+            // What the client broke, or a plugin did, says nothing of the upstream.
             _ => drop(permit),
         }
     }
-    Ok(sent?)
+    sent
+}
+
+/// What is to be said of the upstream: what became of the last attempt, else why there was none. A deadline that ends while a plugin
+/// waits between two attempts is not the upstream's doing.
+fn blamed(stop: &Stop, record: Option<&Box<Record>>) -> Option<Reason> {
+    let tried = record.and_then(|record| record.attempts.last()).and_then(|attempt| attempt.error);
+    tried.or(match stop {
+        Stop::Refused(refusal) if refusal.reason == Reason::NoEndpoint => Some(refusal.reason),
+        _ => None,
+    })
 }
 
 /// Whether a failure counts against the upstream. While the client still `owes` a part of its body, a timeout does not:
 /// else a few slow uploads would open the breaker for everybody.
-const fn blames_upstream(reason: Reason, owes: bool) -> bool {
+const fn blames_upstream(reason: Option<Reason>, owes: bool) -> bool {
+    let Some(reason) = reason else { return false };
     match reason.source() {
         Source::Upstream => true,
         Source::Proxy => matches!(reason, Reason::Timeout) && !owes,
@@ -92,48 +116,103 @@ async fn tries(
     exchange: &mut Exchange,
     route: &RouteView,
     client: &Client<Body>,
-    body: Body,
+    body: &mut Body,
     key: Option<Key>,
-) -> Result<Answer, Reason> {
-    let mut request = prepare(exchange, route, body)?;
+) -> Result<Answer, Stop> {
+    let mut request = prepare(exchange, route, std::mem::take(body))?;
+    let asks = exchange.chain().is_some_and(|route| route.asks_before_attempts);
     let mut avoid = None;
     let mut left = TRIES;
     loop {
         left -= 1;
         let endpoint = client.pick(avoid).ok_or(Reason::NoEndpoint)?;
         let text = client.endpoint(endpoint).map(Arc::clone).ok_or(Reason::NoEndpoint)?;
-        let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
-        record.attempt(text, request.headers_mut());
-        let sent = client.send(endpoint, request, exchange.interim.as_ref()).await;
-        let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
-        let attempt = record.attempts.last_mut().ok_or(Reason::Internal)?;
-        match sent {
-            Ok(answer) => {
-                attempt.head = Some(moment::now());
-                attempt.reused = answer.reused;
-                let (parts, body) = answer.response.into_parts();
-                attempt.status = Some(parts.status);
-                let head = ResponseHead { status: parts.status, version: parts.version, headers: parts.headers };
-                let switch = switched(&head, key.as_ref(), parts.extensions)?;
-                record.response = Some(head);
-                exchange.lease = Some(answer.lease);
-                return Ok(Answer { body, switch });
+        exchange.record()?.attempt(text, request.headers_mut());
+        if asks {
+            chosen(exchange, route, request.headers_mut()).await?;
+        }
+        exchange.lay();
+        // In one expression, so that there is no place for the answer beside what waits for it.
+        let failed =
+            match answered(client.send(endpoint, request, exchange.interim.as_ref()).await, exchange, key.as_ref()) {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed?,
+            };
+        // A kept connection that died says nothing of its endpoint.
+        avoid = (!failed.reused).then_some(endpoint);
+        chain::run(exchange, Hook::UpstreamError).await?;
+        match failed.again {
+            Some(again) if left > 0 => request = *again,
+            _ => return Err(failed.reason.into()),
+        }
+        chain::run(exchange, Hook::Retry).await?;
+    }
+}
+
+/// An attempt that failed.
+#[derive(Debug)]
+struct Failed {
+    reason: Reason,
+    /// Whether the connection had carried another request before.
+    reused: bool,
+    /// The request, where it may be sent again.
+    again: Option<Box<Request<Body>>>,
+}
+
+/// Notes what became of an attempt. Apart from what waits, so that an exchange has no place for it while it does.
+fn answered(
+    sent: Result<upstream::Answer<Body>, SendError<Body>>,
+    exchange: &mut Exchange,
+    key: Option<&Key>,
+) -> Result<Answer, Result<Failed, Stop>> {
+    exchange.collect();
+    let stopped = exchange.desk().filter(|_| sent.is_err()).and_then(|desk| desk.stopped());
+    let record = exchange.record.as_deref_mut().ok_or(Err(Reason::Internal.into()))?;
+    let attempt = record.attempts.last_mut().ok_or(Err(Reason::Internal.into()))?;
+    match sent {
+        Ok(answer) => {
+            attempt.head = Some(moment::now());
+            attempt.reused = answer.reused;
+            let (parts, body) = answer.response.into_parts();
+            attempt.status = Some(parts.status);
+            let head = ResponseHead { status: parts.status, version: parts.version, headers: parts.headers };
+            let switch = switched(&head, key, parts.extensions).map_err(|reason| Err(reason.into()))?;
+            record.response = Some(head);
+            exchange.lease = Some(answer.lease);
+            Ok(Answer { body: Body::upstream(body), readers: Vec::new(), switch })
+        }
+        Err(error) => {
+            // Where the client broke its own body, that is the cause, whatever the connection made of it.
+            let broken = exchange.request_body.as_ref().and_then(|progress| progress.failed.get());
+            let reason = broken.unwrap_or(error.reason);
+            attempt.reused = error.reused;
+            attempt.ended = Some(Instant::now());
+            // Where a plugin broke it, that is no failure of the attempt.
+            if let Some(stop) = stopped {
+                return Err(Err(stop));
             }
-            Err(error) => {
-                // Where the client broke its own body, that is the cause, whatever the connection made of it.
-                let broken = exchange.request_body.as_ref().and_then(|progress| progress.failed.get());
-                attempt.reused = error.reused;
-                attempt.ended = Some(Instant::now());
-                attempt.error = Some(broken.unwrap_or(error.reason));
-                match (broken, error.retry) {
-                    (None, Retry::Safe(again)) if left > 0 => request = *again,
-                    _ => return Err(broken.unwrap_or(error.reason)),
-                }
-                // A kept connection that died says nothing of its endpoint.
-                avoid = (!error.reused).then_some(endpoint);
-            }
+            attempt.error = Some(reason);
+            let again = match (broken, error.retry) {
+                (None, Retry::Safe(again)) => Some(again),
+                _ => None,
+            };
+            Err(Ok(Failed { reason, reused: error.reused, again }))
         }
     }
+}
+
+/// Asks the plugins about the attempt that is about to begin, and writes the headers anew: they may have changed them. An attempt that
+/// they stop was none.
+async fn chosen(exchange: &mut Exchange, route: &RouteView, headers: &mut HeaderMap) -> Result<(), Stop> {
+    let asked = chain::run(exchange, Hook::UpstreamChosen).await;
+    let record = exchange.record()?;
+    if let Err(stop) = asked {
+        record.attempts.pop();
+        return Err(stop);
+    }
+    *headers = outgoing(record, route, record.request.headers.clone());
+    record.begin_attempt(headers);
+    Ok(())
 }
 
 /// Checks an answer against what was asked for: a 101 must be the one that belongs to the handshake.
@@ -156,6 +235,7 @@ fn switched(
 /// The request as the upstream shall see it.
 fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Request<Body>, Reason> {
     let idle = exchange.view.listener_config(exchange.listener).map(|listener| listener.idle_timeout);
+    let keep = exchange.chain().map_or(Keep::Nothing, |route| route.keeps_request_head);
     let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
     let uri = match &route.rewrite.prefix {
         None => record.request.uri.path_and_query().cloned(),
@@ -164,25 +244,22 @@ fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Req
             Some(route.rewrite.target(&route.path, uri.path(), uri.query()).map_err(|_| Reason::Internal)?)
         }
     };
-    let authority = record.request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
-    // Kept only where a plugin or the access log looks at it later: the copy is not free.
-    let mut headers = match route.keeps_request_head {
-        true => record.request.headers.clone(),
-        false => std::mem::take(&mut record.request.headers),
+    // Kept only where somebody looks at it later: it is not free.
+    let headers = match keep {
+        Keep::Map => record.request.headers.clone(),
+        Keep::Copy => {
+            record.sent.request = Some(CopiedHeaders::of(&record.request.headers));
+            std::mem::take(&mut record.request.headers)
+        }
+        Keep::Nothing => std::mem::take(&mut record.request.headers),
     };
-    match (&route.rewrite.host, authority) {
-        (Some(host), _) => drop(headers.insert(HOST, host.clone())),
-        (None, Some(Ok(host))) => drop(headers.insert(HOST, host)),
-        (None, _) => {}
-    }
-    if record.request.version == Version::HTTP_2 {
-        join_cookies(&mut headers);
-    }
+    let headers = outgoing(record, route, headers);
     let mut request = Request::new(body);
     *request.method_mut() = record.request.method.clone();
     *request.uri_mut() = uri.map(http::Uri::from).unwrap_or_default();
     *request.headers_mut() = headers;
-    if http_body::Body::is_end_stream(request.body()) {
+    // Where a plugin looks at the body, it is counted already.
+    if http_body::Body::is_end_stream(request.body()) || exchange.request_body.is_some() {
         return Ok(request);
     }
     let http2 = record.request.version == Version::HTTP_2;
@@ -196,6 +273,20 @@ fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Req
         };
         body.watched(Box::new(Counted(progress)))
     }))
+}
+
+/// The headers as the upstream shall see them.
+fn outgoing(record: &Record, route: &RouteView, mut headers: HeaderMap) -> HeaderMap {
+    let authority = record.request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+    match (&route.rewrite.host, authority) {
+        (Some(host), _) => drop(headers.insert(HOST, host.clone())),
+        (None, Some(Ok(host))) => drop(headers.insert(HOST, host)),
+        (None, _) => {}
+    }
+    if record.request.version == Version::HTTP_2 {
+        join_cookies(&mut headers);
+    }
+    headers
 }
 
 /// HTTP/2 may split a cookie over several fields; elsewhere it is one (RFC 9113, 8.2.3).
@@ -218,10 +309,10 @@ mod tests {
     fn a_breaker_hears_of_what_the_upstream_did_and_of_nothing_else() {
         for reason in Reason::ALL {
             let expected = reason.source() == Source::Upstream || *reason == Reason::Timeout;
-            assert_eq!(blames_upstream(*reason, false), expected, "{reason}");
+            assert_eq!(blames_upstream(Some(*reason), false), expected, "{reason}");
         }
-        assert!(!blames_upstream(Reason::Timeout, true), "the client was not done");
-        assert!(blames_upstream(Reason::ConnectTimeout, true), "no client can cause that");
+        assert!(!blames_upstream(Some(Reason::Timeout), true), "the client was not done");
+        assert!(blames_upstream(Some(Reason::ConnectTimeout), true), "no client can cause that");
     }
 
     #[test]

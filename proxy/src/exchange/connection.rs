@@ -1,10 +1,12 @@
 //! What the exchanges of one client connection have in common.
 //! It carries no bytes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use crate::exchange::guests::Guests;
 use crate::listen::Admitted;
 use crate::view::View;
 use crate::vitals::Alive;
@@ -12,7 +14,6 @@ use crate::wire::clock::Clock;
 use crate::wire::headers::Introduction;
 
 /// A client connection.
-#[derive(Debug)]
 pub struct Connection {
     slot: Rc<RefCell<Place>>,
     /// The other end of the socket.
@@ -20,6 +21,10 @@ pub struct Connection {
     /// Our end of the socket.
     pub local: SocketAddr,
     pub https: bool,
+    /// Exchanges so far.
+    pub(super) exchanges: Cell<u64>,
+    /// The plugins that hear of its end.
+    guests: Cell<Option<Guests>>,
     /// The timer of the exchange under way; over HTTP/2 of one of them.
     pub(super) clock: RefCell<Clock>,
     /// How its last request was introduced to an upstream.
@@ -54,6 +59,8 @@ impl Connection {
             peer,
             local,
             https,
+            exchanges: Cell::new(0),
+            guests: Cell::new(None),
             clock: RefCell::default(),
             introduction: RefCell::default(),
             _admitted: admitted,
@@ -61,8 +68,27 @@ impl Connection {
         }
     }
 
+    /// Has these plugins told when the connection and the last of its exchanges are over.
+    pub(crate) fn host(&self, guests: Guests) {
+        self.guests.set(Some(guests));
+    }
+
     /// What is current now; taken once for each exchange.
     pub(crate) fn place(&self) -> Place {
         self.slot.borrow().clone()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(guests) = self.guests.take() {
+            guests.leave(self.exchanges.get());
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer).field("https", &self.https).finish_non_exhaustive()
     }
 }

@@ -5,18 +5,32 @@ use http::{HeaderValue, Method, Response, Version};
 
 use crate::error::Reason;
 use crate::exchange::attempt::Answer;
-use crate::exchange::{Exchange, Refusal, Stop, chain, switch};
+use crate::exchange::filter::ResponseFilter;
+use crate::exchange::{Exchange, Refusal, Stop, switch};
 use crate::plugin::contract::LocalReply;
-use crate::telemetry::record::ResponseHead;
+use crate::telemetry::record::{CopiedHeaders, ResponseHead};
+use crate::view::Keep;
 use crate::wire::body::Body;
 use crate::wire::headers;
 use crate::wire::reply::{self, Problem};
 use crate::wire::server::OnUpgrade;
 use crate::wire::upgrade;
 
-/// Removes what was for the hop behind us, and says that the answer went through us.
-pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
+/// Removes what was for the hop behind us, says that the answer went through us, and puts its body under the timeouts.
+pub(super) fn clean(exchange: &mut Exchange, answer: &mut Answer) -> Result<(), Stop> {
+    let deadline = exchange.deadline;
+    let idle = exchange.client().map(|client| client.cluster().config().timeouts.idle);
     let record = exchange.record()?;
+    // An answer to HEAD has no body (RFC 9110, 9.3.2); one that an upstream sends all the same is not passed on.
+    let no_body = record.request.method == Method::HEAD;
+    let mut body = if no_body { Body::empty() } else { std::mem::take(&mut answer.body) };
+    if let Some(idle) = idle {
+        body = body.idle_timeout(idle, Reason::UpstreamBodyTimeout);
+    }
+    if let Some(at) = deadline {
+        body = body.deadline(at, Reason::Timeout);
+    }
+    answer.body = body;
     let correlation = correlation(record);
     let head = record.response.as_mut().ok_or(Reason::Internal)?;
     headers::strip_response(&mut head.headers);
@@ -29,10 +43,6 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
 
 /// An upstream's answer.
 pub(super) fn deliver(mut exchange: Exchange, answer: Answer, upgrade: Option<OnUpgrade>) -> Response<Body> {
-    let idle = exchange
-        .route()
-        .and_then(|route| exchange.view.upstream(route.upstream))
-        .map(|client| client.cluster().config().timeouts.idle);
     let mut response = head(&mut exchange);
     match (answer.switch, upgrade) {
         (Some(upstream), Some(client)) => {
@@ -40,29 +50,38 @@ pub(super) fn deliver(mut exchange: Exchange, answer: Answer, upgrade: Option<On
             if let Some(record) = &mut exchange.record {
                 record.switch();
             }
+            let idle = exchange.client().map(|client| client.cluster().config().timeouts.idle);
             let idle = idle.unwrap_or_default();
             drop(tokio::task::spawn_local(switch::session(exchange, client, upstream, idle)));
             response
         }
+        _ if !answer.readers.is_empty() => {
+            exchange.lay();
+            response.map(|_| Body::made(Box::pin(ResponseFilter::new(exchange, answer.body, answer.readers))))
+        }
         _ => {
-            // An answer to HEAD has no body (RFC 9110, 9.3.2); one that an upstream sends all the same is not passed on.
-            let no_body = exchange.record.as_ref().is_some_and(|record| record.request.method == Method::HEAD);
-            let mut body = if no_body { Body::empty() } else { Body::upstream(answer.body) };
-            if let Some(idle) = idle {
-                body = body.idle_timeout(idle, Reason::UpstreamBodyTimeout);
-            }
-            if let Some(at) = exchange.deadline {
-                body = body.deadline(at, Reason::Timeout);
-            }
-            response.map(|_| body.watched(Box::new(exchange)))
+            exchange.lay();
+            response.map(|_| answer.body.watched(Box::new(exchange)))
         }
     }
 }
 
+/// An answer of our own, in the place of an upstream's.
+#[derive(Debug)]
+pub(super) struct Own {
+    body: Body,
+    /// Whether no upstream had answered.
+    ///
+    /// Then the plugins of the route see it as they see an upstream's: all that have the hook, last to first, also those whose
+    /// request hook was not reached. It can change headers; a verdict of it changes nothing, since there is an answer. Where the upstream
+    /// had answered, what stopped the walk was one of those very hooks, or came after them, and none is called again.
+    pub(super) is_first: bool,
+}
+
 /// An answer that says why there is no other.
-pub(super) fn refuse(mut exchange: Exchange, refusal: &Refusal) -> Response<Body> {
+pub(super) fn refuse(exchange: &mut Exchange, refusal: &Refusal) -> Own {
     exchange.fail(refusal.reason);
-    let response = problem(&exchange, refusal.reason, |problem| {
+    let response = problem(exchange, refusal.reason, |problem| {
         problem.retry_after = refusal.retry_after;
         problem.response()
     });
@@ -70,14 +89,14 @@ pub(super) fn refuse(mut exchange: Exchange, refusal: &Refusal) -> Response<Body
 }
 
 /// An answer to a handshake of another version of WebSocket than ours.
-pub(super) fn wrong_version(mut exchange: Exchange) -> Response<Body> {
+pub(super) fn wrong_version(exchange: &mut Exchange) -> Own {
     exchange.fail(Reason::InvalidUpgrade);
-    let response = problem(&exchange, Reason::InvalidUpgrade, |problem| problem.upgrade_required());
+    let response = problem(exchange, Reason::InvalidUpgrade, |problem| problem.upgrade_required());
     own(exchange, response)
 }
 
 /// A plugin's answer.
-pub(super) fn local(mut exchange: Exchange, reply: LocalReply) -> Response<Body> {
+pub(super) fn local(exchange: &mut Exchange, reply: LocalReply) -> Own {
     let Ok(record) = exchange.record() else {
         return refuse(exchange, &Refusal { reason: Reason::Internal, retry_after: None });
     };
@@ -87,6 +106,21 @@ pub(super) fn local(mut exchange: Exchange, reply: LocalReply) -> Response<Body>
         response.headers_mut().insert(name, id);
     }
     own(exchange, response)
+}
+
+fn own(exchange: &mut Exchange, response: Response<Body>) -> Own {
+    exchange.let_go();
+    let (parts, body) = response.into_parts();
+    let ours = ResponseHead { status: parts.status, version: Version::HTTP_11, headers: parts.headers };
+    let replaced = exchange.record.as_mut().and_then(|record| record.response.replace(ours));
+    Own { body, is_first: replaced.is_none() }
+}
+
+/// An answer of our own, on its way.
+pub(super) fn deliver_own(mut exchange: Exchange, own: Own) -> Response<Body> {
+    let response = head(&mut exchange);
+    exchange.lay();
+    response.map(|_| own.body.watched(Box::new(exchange)))
 }
 
 fn problem(
@@ -101,30 +135,21 @@ fn problem(
     make(&mut problem)
 }
 
-/// An answer of our own, in the place of an upstream's.
-///
-/// The plugins of the route see it as they see an upstream's: all that have the hook, last to first, also those whose
-/// request hook was not reached. It can change headers; a verdict of it changes nothing, since there is an
-/// answer. Where the upstream had answered, the hook that stopped the walk was that very hook, and none is called again.
-fn own(mut exchange: Exchange, response: Response<Body>) -> Response<Body> {
-    exchange.let_go();
-    let (parts, body) = response.into_parts();
-    let ours = ResponseHead { status: parts.status, version: Version::HTTP_11, headers: parts.headers };
-    let replaced = exchange.record.as_mut().and_then(|record| record.response.replace(ours));
-    if replaced.is_none() {
-        let _ = chain::response(&mut exchange);
-    }
-    let response = head(&mut exchange);
-    response.map(|_| body.watched(Box::new(exchange)))
-}
-
 /// The head out of the record, copied where somebody looks at it later.
 fn head(exchange: &mut Exchange) -> Response<Body> {
-    let keeps = exchange.route().is_some_and(|route| route.keeps_response_head);
+    let keep = exchange.chain().map_or(Keep::Nothing, |route| route.keeps_response_head);
     let mut response = Response::new(Body::empty());
-    if let Some(head) = exchange.record.as_mut().and_then(|record| record.response.as_mut()) {
+    let Some(record) = exchange.record.as_deref_mut() else { return response };
+    if let Some(head) = &mut record.response {
         *response.status_mut() = head.status;
-        *response.headers_mut() = if keeps { head.headers.clone() } else { std::mem::take(&mut head.headers) };
+        *response.headers_mut() = match keep {
+            Keep::Map => head.headers.clone(),
+            Keep::Copy => {
+                record.sent.response = Some(CopiedHeaders::of(&head.headers));
+                std::mem::take(&mut head.headers)
+            }
+            Keep::Nothing => std::mem::take(&mut head.headers),
+        };
     }
     response
 }

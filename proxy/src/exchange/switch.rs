@@ -36,8 +36,7 @@ pub(super) fn wanted(exchange: &mut Exchange, can_switch: bool) -> Result<Option
 }
 
 fn speaks_http2(exchange: &Exchange) -> bool {
-    let client = exchange.route().and_then(|route| exchange.view.upstream(route.upstream));
-    client.is_some_and(|client| client.cluster().config().protocol == Protocol::Http2)
+    exchange.client().is_some_and(|client| client.cluster().config().protocol == Protocol::Http2)
 }
 
 /// Runs the session once both sides have left HTTP; the record is emitted at its end.

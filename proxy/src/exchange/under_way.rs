@@ -2,17 +2,20 @@
 //! It does not order the stages.
 
 use std::rc::Rc;
+use std::task::Context;
 
 use http::request::Parts;
 
 use crate::error::Reason;
 use crate::exchange::chain;
 use crate::exchange::connection::{Connection, Place};
+use crate::exchange::desk::Desk;
+use crate::exchange::orders::Aside;
 use crate::exchange::request_body::Progress;
 use crate::exchange::{Stop, head};
 use crate::moment;
 use crate::telemetry::record::{Arrival, Record};
-use crate::upstream::Lease;
+use crate::upstream::{Client, Lease};
 use crate::view::{RouteView, View};
 use crate::websocket::Traffic;
 use crate::wire::body::{Body, End, Watch};
@@ -26,13 +29,15 @@ pub(crate) struct Exchange {
     pub(super) view: Rc<View>,
     pub(super) listener: usize,
     pub(super) connection: Rc<Connection>,
-    /// Index into the version's routes, once one matched.
+    /// Index into the version's routes, once one matched: the one whose plugins run.
     pub(super) route: Option<usize>,
-    /// Away only while a plugin holds it.
+    /// Away only while a plugin holds it, or it lies at the desk.
     pub(super) record: Option<Box<Record>>,
     /// What the client's head said of WebSocket, until that was looked at.
     pub(super) handshake: Handshake,
     pub(super) slots: chain::Slots,
+    /// What few exchanges have.
+    pub(super) aside: Option<Box<Aside>>,
     pub(super) request_body: Option<Rc<Progress>>,
     /// Where an upstream's answers before the answer go.
     pub(super) interim: Option<Interim>,
@@ -52,6 +57,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(super) fn begin(connection: &Rc<Connection>, place: Place, parts: Parts) -> Self {
         let Place { view, listener } = place;
+        connection.exchanges.set(connection.exchanges.get().saturating_add(1));
         let handshake = upgrade::handshake(&parts);
         let record = view.listener(listener).map(|scope| {
             let request = head::take(parts, connection.https);
@@ -65,6 +71,7 @@ impl Exchange {
             record,
             handshake,
             slots: chain::Slots::default(),
+            aside: None,
             request_body: None,
             interim: None,
             traffic: None,
@@ -80,9 +87,66 @@ impl Exchange {
         self.record.as_deref_mut().ok_or_else(|| Reason::Internal.into())
     }
 
-    /// The route that matched.
-    pub(super) fn route(&self) -> Option<&RouteView> {
+    /// The route whose plugins run: the one that matched.
+    pub(super) fn chain(&self) -> Option<&RouteView> {
         self.view.route(self.route?)
+    }
+
+    /// Index of the route that says where the request goes: the one that matched, or what a plugin put in its place.
+    pub(super) fn target(&self) -> Option<usize> {
+        self.aside.as_ref().and_then(|aside| aside.route).or(self.route)
+    }
+
+    /// Index of the upstream that the request goes to.
+    pub(super) fn upstream(&self) -> Option<usize> {
+        let chosen = self.aside.as_ref().and_then(|aside| aside.upstream);
+        chosen.or_else(|| Some(self.view.route(self.target()?)?.upstream))
+    }
+
+    pub(super) fn client(&self) -> Option<&Client<Body>> {
+        self.view.upstream(self.upstream()?)
+    }
+
+    pub(super) fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    pub(super) fn desk(&self) -> Option<Rc<Desk>> {
+        self.aside.as_ref()?.desk.clone()
+    }
+
+    /// Lays the record at the desk, where there is one: before anything else can run.
+    pub(super) fn lay(&mut self) {
+        if let Some(aside) = &self.aside
+            && let Some(desk) = &aside.desk
+            && let Some(record) = self.record.take()
+        {
+            desk.lay(record);
+        }
+    }
+
+    /// Takes the record back from the desk.
+    pub(super) fn collect(&mut self) {
+        if self.record.is_none()
+            && let Some(aside) = &self.aside
+            && let Some(desk) = &aside.desk
+        {
+            self.record = desk.take();
+        }
+    }
+
+    /// A hook does not wait any more; whoever waits for its turn comes.
+    pub(super) fn turn(&self) {
+        if let Some(desk) = self.desk() {
+            desk.turn();
+        }
+    }
+
+    /// Has the task woken when it may be its turn.
+    pub(super) fn wait_turn(&self, cx: &Context<'_>) {
+        if let Some(desk) = self.desk() {
+            desk.wait(cx);
+        }
     }
 
     /// Notes what went wrong; the first cause stands.
@@ -126,6 +190,10 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.collect();
+        if let Some(desk) = self.desk() {
+            desk.close();
+        }
         self.let_go();
         self.settle();
         chain::log(self);
@@ -136,12 +204,15 @@ impl Drop for Exchange {
 
 impl Watch for Exchange {
     fn data(&mut self, bytes: usize) {
+        self.collect();
         if let Some(record) = &mut self.record {
             record.response_bytes += bytes as u64;
         }
+        self.lay();
     }
 
     fn end(mut self: Box<Self>, end: End) {
+        self.collect();
         match end {
             End::Complete => self.completed(),
             End::Error(reason) => {

@@ -189,6 +189,14 @@ impl Instance {
         (scope, matter, self.outcome(hook, result))
     }
 
+    /// Gives up what a hook of this slot waits for, if one does: nobody will resume it.
+    pub fn give_up(&self, slot: Slot) {
+        let Inner { slots, counted, .. } = &mut *self.inner.borrow_mut();
+        if let Some(kept) = slots.get_mut(slot) {
+            kept.end(counted);
+        }
+    }
+
     /// It is over: the slot can be used again, and the guest can drop what it kept for it. What a hook of it waits for is given up.
     pub fn release(&self, slot: Slot) {
         self.inner.borrow_mut().release(&self.loaded, slot);

@@ -13,10 +13,12 @@ use crate::moment;
 use crate::telemetry::metrics::exchange::{Active, RouteMetrics};
 use crate::telemetry::trace_context::{self, SpanId, TraceContext};
 
+pub use self::call_out::CallOut;
 pub use crate::telemetry::scope::{ListenerScope, RouteScope};
 
 mod begin;
 mod buffers;
+mod call_out;
 mod copied;
 mod emit;
 
@@ -60,6 +62,8 @@ pub struct Record {
     pub span: SpanDetail,
     /// Child spans of plugins.
     pub spans: Vec<ChildSpan>,
+    /// Requests that plugins made of their own for this exchange.
+    pub call_outs: Vec<CallOut>,
     /// Of the request's head as it came, before anything changed it.
     pub(super) captured: Captured,
     /// Which gauge of requests under way this one is counted in.
@@ -212,10 +216,7 @@ impl Record {
     /// headers that are about to be sent there.
     pub fn attempt(&mut self, endpoint: Arc<str>, headers: &mut HeaderMap) -> &mut Attempt {
         let span = self.listener.worker.span_id();
-        trace_context::inject(&self.trace, span, headers);
-        if let Ok(id) = http::HeaderValue::from_str(&self.correlation.id) {
-            headers.insert(self.correlation.header.clone(), id);
-        }
+        self.introduce(span, headers);
         let attempt = Attempt {
             span,
             endpoint,
@@ -231,6 +232,21 @@ impl Record {
         let last = self.attempts.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "pushed above")]
         &mut self.attempts[last]
+    }
+
+    /// The last attempt begins only now, with these headers: hooks of plugins came between.
+    pub fn begin_attempt(&mut self, headers: &mut HeaderMap) {
+        let Some(attempt) = self.attempts.last_mut() else { return };
+        attempt.started = moment::now();
+        let span = attempt.span;
+        self.introduce(span, headers);
+    }
+
+    fn introduce(&self, span: SpanId, headers: &mut HeaderMap) {
+        trace_context::inject(&self.trace, span, headers);
+        if let Ok(id) = http::HeaderValue::from_str(&self.correlation.id) {
+            headers.insert(self.correlation.header.clone(), id);
+        }
     }
 
     /// Both sides have said 101: from here on the exchange is a WebSocket session, and its bytes are the body sizes.

@@ -5,6 +5,8 @@
 //! every 5xx status. A 4xx is the client's doing and counts as a success; an exchange that ended before the upstream
 //! could answer, because the client left or a plugin answered, counts as neither.
 
+pub mod transitions;
+
 #[cfg(test)]
 mod tests;
 

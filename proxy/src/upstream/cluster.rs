@@ -9,7 +9,7 @@ use governor::clock::MonotonicClock;
 use rustls::pki_types::ServerName;
 
 use super::Error;
-use super::breaker::{Breaker, Event, Observer, State};
+use super::breaker::{Breaker, Event, Observer, State, transitions};
 use super::config::{self, Protocol};
 use super::tls;
 use crate::telemetry::metrics::Registry;
@@ -145,18 +145,19 @@ impl Endpoint {
 }
 
 /// Shows a breaker in the metrics; every series is there from the start.
-fn observer(upstream: &str, registry: &Registry, catalogue: &Catalogue) -> Observer {
+fn observer(upstream: &Arc<str>, registry: &Registry, catalogue: &Catalogue) -> Observer {
     let (shard, admission) = (registry.shared(), &catalogue.admission);
     let gauge = shard.gauge(&admission.breaker_state, &[upstream]);
     let refused = shard.counter(&admission.breaker_refused, &[upstream]);
     let to = |state: State| shard.counter(&admission.breaker_transitions, &[upstream, state.as_str()]);
     let (closed, half_open, open) = (to(State::Closed), to(State::HalfOpen), to(State::Open));
     gauge.set(State::Closed.as_f64());
-    let name = upstream.to_owned();
+    let name = Arc::clone(upstream);
     Box::new(move |event| match event {
         Event::Refused => refused.add(1),
         Event::Entered(state) => {
             gauge.set(state.as_f64());
+            transitions::note(&name, state);
             match state {
                 State::Closed => {
                     closed.add(1);

@@ -1,6 +1,7 @@
 //! The one body type: empty, whole, or streaming from a peer, and optionally watched and timed.
 //! It does not know what its watcher does, nor where the bytes go.
 
+mod ahead;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use crate::error::Reason;
 use crate::wire::clock::Clock;
 use crate::wire::guard::Handle;
+use ahead::Ahead;
 
 /// A message body in either direction.
 ///
@@ -28,6 +31,9 @@ pub struct Body {
     deadline: Option<(Instant, Reason)>,
     clock: Clock,
 }
+
+/// A body of any kind.
+pub type Made = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>;
 
 /// Is told what passes through a body.
 pub trait Watch {
@@ -65,6 +71,8 @@ enum Source {
     Upstream(Incoming),
     /// A body that was watched before; rare.
     Nested(Box<Body>),
+    /// Whatever somebody else makes of one.
+    Made(Made),
 }
 
 struct Idle {
@@ -105,6 +113,20 @@ impl Body {
     /// A response's body; what breaks it is blamed on the upstream.
     pub const fn upstream(incoming: Incoming) -> Self {
         Self::of(Source::Upstream(incoming))
+    }
+
+    /// A body of any kind; what breaks it, it says itself.
+    pub const fn made(body: Made) -> Self {
+        Self::of(Source::Made(body))
+    }
+
+    /// These bytes, what is still to come of `rest`, and the trailers; where there is a rest, they are its own.
+    pub(crate) fn ahead(first: Bytes, rest: Option<Self>, trailers: Option<HeaderMap>) -> Self {
+        match (rest, trailers) {
+            (None, None) => Self::full(first),
+            (Some(rest), None) if first.is_empty() => rest,
+            (rest, trailers) => Self::made(Box::pin(Ahead { first, rest, trailers })),
+        }
     }
 
     /// Has `watch` told of what passes from now on.
@@ -242,6 +264,7 @@ impl Source {
                 Pin::new(incoming).poll_frame(cx).map_err(|error| BodyError { reason: upstream_reason(&error) })
             }
             Self::Nested(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Made(body) => body.as_mut().poll_frame(cx),
         }
     }
 
@@ -252,6 +275,7 @@ impl Source {
             Self::Full(_) => false,
             Self::Guarded(incoming, _) | Self::Client(incoming) | Self::Upstream(incoming) => incoming.is_end_stream(),
             Self::Nested(body) => body.is_end_stream(),
+            Self::Made(body) => body.is_end_stream(),
         }
     }
 
@@ -262,6 +286,7 @@ impl Source {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Guarded(incoming, _) | Self::Client(incoming) | Self::Upstream(incoming) => incoming.size_hint(),
             Self::Nested(body) => body.size_hint(),
+            Self::Made(body) => body.size_hint(),
         }
     }
 }

@@ -58,11 +58,18 @@ struct Counts {
     tls_timeout: Counter,
     resources: Counter,
     aborted: Counter,
+    plugin: Counter,
     /// When the log last heard of a shortage.
     said: Cell<Option<Instant>>,
 }
 
 struct Exchanges(Rc<Connection>);
+
+/// Where plugins decide on a connection, after TLS and before its first byte of HTTP.
+struct Door {
+    place: Place,
+    counts: Rc<Counts>,
+}
 
 // === impl Listening ===
 
@@ -141,7 +148,18 @@ impl Accepting {
         let connection = Connection::new(Rc::clone(&self.place), peer, local, tls.is_some(), admitted, alive);
         let service = Rc::new(Exchanges(Rc::new(connection)));
         let drain = self.drain.clone();
+        // Those who are told of connections are rare: without them nothing is waited for, nor room made for that.
+        let has_plugins = !place.view.connection_plugins(place.listener).is_empty();
+        let door = has_plugins.then(|| Door { place, counts: Rc::clone(&counts) });
         let Some(tls) = tls else {
+            if let Some(door) = door {
+                drop(tokio::task::spawn_local(async move {
+                    if door.lets_in(&service.0, &settings).await {
+                        serve(stream, Protocol::Detect, service, settings, drain).await;
+                    }
+                }));
+                return;
+            }
             drop(tokio::task::spawn_local(serve(stream, Protocol::Detect, service, settings, drain)));
             return;
         };
@@ -153,7 +171,13 @@ impl Accepting {
                         Agreed::Http11 => Protocol::Http1,
                         Agreed::Nothing => Protocol::Detect,
                     };
-                    serve(stream, protocol, service, settings, drain).await;
+                    let passes = match door {
+                        None => true,
+                        Some(door) => Box::pin(door.lets_in(&service.0, &settings)).await,
+                    };
+                    if passes {
+                        serve(stream, protocol, service, settings, drain).await;
+                    }
                 }
                 Err(HandshakeError::Timeout) => counts.tls_timeout.inc(),
                 Err(error) => {
@@ -162,6 +186,27 @@ impl Accepting {
                 }
             }
         }));
+    }
+}
+
+// === impl Door ===
+
+impl Door {
+    /// Asks the plugins; they have the time of a request's head.
+    async fn lets_in(self, connection: &Connection, settings: &Settings) -> bool {
+        let greeted = exchange::greet(self.place, connection);
+        match tokio::time::timeout(settings.head.timeout, greeted).await {
+            Ok(Ok(guests)) => {
+                if let Some(guests) = guests {
+                    connection.host(guests);
+                }
+                true
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.counts.plugin.inc();
+                false
+            }
+        }
     }
 }
 
@@ -203,6 +248,7 @@ impl Counts {
             tls_timeout: rejected("tls_timeout"),
             resources: rejected("resources"),
             aborted: rejected("aborted"),
+            plugin: rejected("plugin"),
             said: Cell::default(),
         }
     }

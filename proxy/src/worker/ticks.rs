@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Worker;
-use crate::moment;
+use crate::{exchange, moment};
 
 /// How long a finished log line or span waits at most before it leaves the worker.
 const TICK: Duration = Duration::from_millis(20);
@@ -30,7 +30,8 @@ pub(super) async fn run(worker: Rc<Worker>, number: usize) {
         delay.record(now.saturating_duration_since(due).as_secs_f64());
         worker.scope.flush();
         if let Some(view) = worker.view.borrow().clone() {
-            view.tick(now.into_std());
+            exchange::tick(&view, now.into_std());
+            exchange::breaker_transitions(&view);
         }
         let passed = now.saturating_duration_since(round);
         if passed >= ROUND {

@@ -45,6 +45,7 @@ impl Record {
             fields: Vec::new(),
             span: SpanDetail::default(),
             spans: Vec::new(),
+            call_outs: Vec::new(),
             switched: None,
         }
     }

@@ -7,7 +7,7 @@ use http::{Method, Version};
 use opentelemetry::{KeyValue, Value};
 
 use super::trail::Trail;
-use crate::telemetry::record::{self, Attempt};
+use crate::telemetry::record::{self, Attempt, CallOut};
 
 /// What a method that is not known is called.
 const OTHER: &str = "_OTHER";
@@ -73,11 +73,7 @@ pub(super) fn server(trail: &Trail) -> Vec<KeyValue> {
 pub(super) fn client(trail: &Trail, attempt: &Attempt, resend: usize) -> Vec<KeyValue> {
     let mut all = Vec::with_capacity(10);
     method(&trail.method, &mut all);
-    let (host, port) = attempt.endpoint.rsplit_once(':').unwrap_or((&attempt.endpoint, ""));
-    all.push(KeyValue::new("server.address", host.trim_start_matches('[').trim_end_matches(']').to_owned()));
-    if let Ok(port) = port.parse::<u16>() {
-        all.push(KeyValue::new("server.port", i64::from(port)));
-    }
+    server_of(&attempt.endpoint, &mut all);
     if let Some(url) = &attempt.url {
         all.push(KeyValue::new("url.full", String::from(&**url)));
     }
@@ -101,6 +97,42 @@ pub(super) fn client(trail: &Trail, attempt: &Attempt, resend: usize) -> Vec<Key
 pub(super) fn attempt_error(attempt: &Attempt) -> Option<String> {
     let refused = attempt.status.filter(|status| status.is_client_error() || status.is_server_error());
     attempt.error.map(|reason| reason.as_str().to_owned()).or_else(|| refused.map(|status| status.as_str().to_owned()))
+}
+
+/// Of the span of a plugin's own request.
+pub(super) fn call_out(call: &CallOut) -> Vec<KeyValue> {
+    let mut all = Vec::with_capacity(8);
+    method(&call.method, &mut all);
+    if let Some(endpoint) = &call.endpoint {
+        server_of(endpoint, &mut all);
+    }
+    all.push(KeyValue::new("url.path", String::from(&*call.path)));
+    if let Some(Ok(status)) = call.outcome {
+        all.push(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+    }
+    if let Some(error) = call_out_error(call) {
+        all.push(KeyValue::new("error.type", error));
+    }
+    all.push(KeyValue::new("tidegate.plugin", call.plugin.to_string()));
+    all.push(KeyValue::new("tidegate.upstream", call.upstream.to_string()));
+    all
+}
+
+/// What a call-out's failure is called; one that was given up is `cancelled`.
+pub(super) fn call_out_error(call: &CallOut) -> Option<String> {
+    match call.outcome {
+        None => Some("cancelled".to_owned()),
+        Some(Err(reason)) => Some(reason.as_str().to_owned()),
+        Some(Ok(status)) => (status.is_client_error() || status.is_server_error()).then(|| status.as_str().to_owned()),
+    }
+}
+
+fn server_of(endpoint: &str, all: &mut Vec<KeyValue>) {
+    let (host, port) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
+    all.push(KeyValue::new("server.address", host.trim_start_matches('[').trim_end_matches(']').to_owned()));
+    if let Ok(port) = port.parse::<u16>() {
+        all.push(KeyValue::new("server.port", i64::from(port)));
+    }
 }
 
 /// What a span of this method is called before its route.

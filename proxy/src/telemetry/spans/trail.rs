@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::error::Reason;
 use crate::telemetry::access_log::{Ending, push_redacted};
-use crate::telemetry::record::{Attempt, BreakerDecision, ChildSpan, Record, SpanDetail};
+use crate::telemetry::record::{Attempt, BreakerDecision, CallOut, ChildSpan, Record, SpanDetail};
 use crate::telemetry::trace_context::TraceContext;
 
 /// A finished exchange, on its way to the exporter's thread.
@@ -42,6 +42,7 @@ pub struct Trail {
     pub(super) attempts: Vec<Attempt>,
     pub(super) detail: SpanDetail,
     pub(super) children: Vec<ChildSpan>,
+    pub(super) call_outs: Vec<CallOut>,
 }
 
 #[derive(Debug)]
@@ -97,6 +98,7 @@ impl Trail {
             attempts: std::mem::take(&mut record.attempts),
             detail: std::mem::take(&mut record.span),
             children: std::mem::take(&mut record.spans),
+            call_outs: std::mem::take(&mut record.call_outs),
             trace: TraceContext {
                 state: record.trace.state.as_ref().and_then(|state| HeaderValue::from_bytes(state.as_bytes()).ok()),
                 ..record.trace.clone()
@@ -106,7 +108,7 @@ impl Trail {
 
     /// How many spans it becomes.
     pub(in crate::telemetry) fn spans(&self) -> usize {
-        1 + self.attempts.len() + self.children.len()
+        1 + self.attempts.len() + self.children.len() + self.call_outs.len()
     }
 }
 

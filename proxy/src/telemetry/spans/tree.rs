@@ -12,7 +12,7 @@ use tidegate_abi::SpanStatus;
 
 use super::attributes;
 use super::trail::Trail;
-use crate::telemetry::record::{Attempt, ChildSpan, SpanDetail};
+use crate::telemetry::record::{Attempt, CallOut, ChildSpan, SpanDetail};
 use crate::telemetry::trace_context;
 
 /// What all spans of one exchange have in common.
@@ -31,6 +31,7 @@ impl Trail {
     pub(in crate::telemetry) fn grow(mut self, scope: &InstrumentationScope, into: &mut Vec<SpanData>) {
         let (detail, children, attempts) =
             (std::mem::take(&mut self.detail), std::mem::take(&mut self.children), std::mem::take(&mut self.attempts));
+        let call_outs = std::mem::take(&mut self.call_outs);
         let state = self.trace.state.as_ref().and_then(|state| state.to_str().ok());
         let tree = Tree {
             scope,
@@ -45,6 +46,9 @@ impl Trail {
         let ids: Vec<_> = children.iter().map(|child| child.id).collect();
         for (resend, attempt) in attempts.iter().enumerate() {
             into.push(tree.client(attempt, resend));
+        }
+        for call in &call_outs {
+            into.push(tree.call_out(call));
         }
         for child in children {
             let parent = child.parent.and_then(|parent| ids.get(usize::from(parent))).copied();
@@ -84,6 +88,18 @@ impl Tree<'_> {
         span.attributes = attributes::client(self.trail, attempt, resend);
         if attributes::attempt_error(attempt).is_some() {
             span.status = Status::error(attempt.error.map(|reason| reason.describe().trim_ascii()).unwrap_or_default());
+        }
+        span
+    }
+
+    fn call_out(&self, call: &CallOut) -> SpanData {
+        let name = attributes::method_name(&call.method).to_owned();
+        let mut span = self.span(call.span, name, SpanKind::Client, (call.started, call.ended));
+        span.parent_span_id = id(self.trail.trace.span);
+        span.attributes = attributes::call_out(call);
+        if attributes::call_out_error(call).is_some() {
+            let reason = call.outcome.and_then(Result::err);
+            span.status = Status::error(reason.map(|reason| reason.describe().trim_ascii()).unwrap_or_default());
         }
         span
     }

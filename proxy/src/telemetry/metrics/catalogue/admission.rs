@@ -17,7 +17,7 @@ metrics! {
         /// Connections of clients that were closed before their first request could be read, and failed accepts.
         connections_rejected: Counter "tidegate.connections.rejected", "{connection}", {
             "listener": LISTENER,
-            "reason": "`limit`, `tls`, `tls_timeout`, `resources` (no file descriptor or memory left), `aborted`, `draining`",
+            "reason": "`limit`, `tls`, `tls_timeout`, `resources` (no file descriptor or memory left), `aborted`, `draining`, `plugin`",
         };
         /// Requests that a limit was asked about.
         limit_decisions: Counter "tidegate.limit.decisions", "{decision}", {

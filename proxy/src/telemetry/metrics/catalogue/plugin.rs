@@ -9,6 +9,10 @@ const HOOK: &[f64] = &[
     250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 100e-3,
 ];
 
+/// Seconds. A call-out is a request to a service near by that an exchange waits for: from 1 ms, the least that one takes over a
+/// network, to 5 s, the timeout where a plugin names none.
+const CALL_OUT: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
 const PLUGIN: &str = "plugins of the configuration";
 const HOOK_NAME: &str = "hooks of the plugin ABI";
 
@@ -27,6 +31,17 @@ metrics! {
         };
         /// Time that a plugin's hook took; one call in 16 is timed.
         hook_duration: Histogram "tidegate.plugin.hook.duration", "s" [HOOK], { "plugin": PLUGIN, "hook": HOOK_NAME };
+        /// Requests that a plugin made of its own to an upstream, once they had an answer or none to come.
+        call_outs: Counter "tidegate.plugin.call_outs", "{call_out}", {
+            "plugin": PLUGIN,
+            "upstream": "upstreams of the configuration",
+            "outcome": "`ok`, `failed`",
+        };
+        /// Time from a plugin's own request to the end of its answer, or until it failed.
+        call_out_duration: Histogram "tidegate.plugin.call_out.duration", "s" [CALL_OUT], {
+            "plugin": PLUGIN,
+            "upstream": "upstreams of the configuration",
+        };
         /// Linear memory of a plugin's instances, all workers together.
         memory: Gauge "tidegate.plugin.memory", "By", { "plugin": PLUGIN };
         /// Series that a plugin's metrics have.

@@ -1,0 +1,78 @@
+//! Where the record lies while the walk waits and the request's body is on its way: both need it in turns, on one core.
+//! It calls no hook.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::task::{Context, Waker};
+
+use crate::exchange::Stop;
+use crate::telemetry::record::Record;
+
+/// A place for the record of one exchange. Only exchanges whose request's body is looked at as it passes have one.
+///
+/// Who needs the record takes it, and lays it back before it lets anything else run: calls of hooks are synchronous, so nobody
+/// has it for longer than one poll, but for the walk between two of its waits.
+#[derive(Default)]
+pub(super) struct Desk {
+    record: Cell<Option<Box<Record>>>,
+    /// What the request's body ends the sending with.
+    stop: Cell<Option<Stop>>,
+    /// Whether the exchange is over: there is no record any more, and its slots belong to others.
+    over: Cell<bool>,
+    /// Whoever found no record here, or its slot in use.
+    waiting: RefCell<Vec<Waker>>,
+}
+
+// === impl Desk ===
+
+impl Desk {
+    pub(super) fn lay(&self, record: Box<Record>) {
+        self.record.set(Some(record));
+        self.turn();
+    }
+
+    pub(super) fn take(&self) -> Option<Box<Record>> {
+        self.record.take()
+    }
+
+    /// The request is not to be sent any further; the first cause stands.
+    pub(super) fn stop(&self, stop: Stop) {
+        let first = self.stop.take().unwrap_or(stop);
+        self.stop.set(Some(first));
+    }
+
+    pub(super) fn stopped(&self) -> Option<Stop> {
+        self.stop.take()
+    }
+
+    /// The exchange is over.
+    pub(super) fn close(&self) {
+        self.over.set(true);
+        self.turn();
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    /// Has the task woken when something has changed here.
+    pub(super) fn wait(&self, cx: &Context<'_>) {
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+    }
+
+    /// A hook does not wait any more, or the record is here again.
+    pub(super) fn turn(&self) {
+        // Apart, so that whoever is woken may come at once.
+        let waiting = self.waiting.take();
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("over", &self.over.get()).finish_non_exhaustive()
+    }
+}

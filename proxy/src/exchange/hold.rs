@@ -1,0 +1,151 @@
+//! A body that is held back, as far as plugins want: read, shown to them while the head still waits, and put in place again.
+//! It does not know where the body goes.
+
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use tidegate_abi::{Mode, Overflow};
+
+use crate::error::Reason;
+use crate::exchange::bodies::{Reader, Way};
+use crate::exchange::{Exchange, Stop, chain};
+use crate::plugin::contract::{Matter, Piece};
+use crate::wire::body::Body;
+
+/// What was read of a body.
+#[derive(Debug, Default)]
+struct Held {
+    pieces: Vec<Bytes>,
+    length: usize,
+    ended: bool,
+    trailers: Option<HeaderMap>,
+}
+
+/// Reads as much of the body as those need who hold it, calls their hooks in order, and gives the body back with what they made of it.
+pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, readers: &[Reader]) -> Result<(), Stop> {
+    if !readers.iter().any(|reader| reader.wish.is_some_and(|wish| wish.mode.holds_head())) {
+        return Ok(());
+    }
+    let mut held = Held::default();
+    while held.wants_more(readers, body) {
+        let polled = chain::within(exchange, |_, cx| http_body::Body::poll_frame(Pin::new(body), cx)).await;
+        match polled {
+            Ok(Some(Ok(frame))) => held.add(frame, body),
+            Ok(Some(Err(error))) => return Err(broken(exchange, way, error.reason)),
+            Ok(None) => held.ended = true,
+            Err(stop) => return Err(stop),
+        }
+    }
+    let before = held.length;
+    for reader in readers {
+        show(exchange, way, body, reader, &mut held).await?;
+    }
+    if held.length != before
+        && let Some(headers) = way.headers(exchange)
+        && let Some(length) = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+    {
+        let rest = length.saturating_sub(before as u64);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(rest.saturating_add(held.length as u64)));
+    }
+    let rest = std::mem::take(body);
+    let first = held.join();
+    *body = Body::ahead(first, (!held.ended).then_some(rest), held.trailers);
+    Ok(())
+}
+
+/// Calls the hook of one plugin that holds the body.
+async fn show(exchange: &mut Exchange, way: Way, body: &Body, reader: &Reader, held: &mut Held) -> Result<(), Stop> {
+    let Some(wish) = reader.wish.filter(|wish| wish.mode.holds_head()) else { return Ok(()) };
+    let whole = held.join();
+    let seen = if wish.mode == Mode::Peek { whole.slice(..wish.limit.min(whole.len())) } else { whole.clone() };
+    if wish.mode == Mode::Buffer && (!held.ended || held.length > wish.limit) {
+        return overflow(exchange, way, body, reader, wish.overflow);
+    }
+    let is_last = held.ended && seen.len() == whole.len();
+    let piece = Piece { bytes: seen.clone(), is_last, holds_head: true, may_change: true, changed: false };
+    let matter = chain::piece(exchange, way.hook(), reader.plugin, reader.slot, Matter::Piece(piece)).await?;
+    if let Matter::Piece(piece) = matter
+        && piece.changed
+    {
+        held.put([piece.bytes, whole.slice(seen.len()..)]);
+    }
+    Ok(())
+}
+
+/// The body is longer than the plugin wants to hold.
+fn overflow(exchange: &mut Exchange, way: Way, body: &Body, reader: &Reader, overflow: Overflow) -> Result<(), Stop> {
+    let _ = body;
+    match (overflow, way) {
+        (Overflow::Pass, _) => Ok(()),
+        (Overflow::Reject, Way::Request) => Err(Reason::BodyTooLarge.into()),
+        (Overflow::Reject, Way::Response) => Err(broken(exchange, way, Reason::UpstreamBodyTooLarge)),
+        (Overflow::Fail, _) if exchange.view.fails_closed(reader.plugin) => Err(Reason::PluginFailed.into()),
+        (Overflow::Fail, _) => Ok(()),
+    }
+}
+
+/// A body that broke while it was held; where it is the upstream's, that is what became of the attempt.
+fn broken(exchange: &mut Exchange, way: Way, reason: Reason) -> Stop {
+    if way == Way::Response
+        && let Some(record) = &mut exchange.record
+        && let Some(attempt) = record.attempts.last_mut()
+    {
+        attempt.error.get_or_insert(reason);
+    }
+    reason.into()
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Whether somebody needs more than was read.
+    fn wants_more(&self, readers: &[Reader], body: &Body) -> bool {
+        let left = http_body::Body::size_hint(body).exact();
+        !self.ended
+            && readers.iter().filter_map(|reader| reader.wish).any(|wish| match wish.mode {
+                Mode::Peek => self.length < wish.limit,
+                // One that is known to be too long need not be read to see that.
+                Mode::Buffer => {
+                    self.length <= wish.limit
+                        && left.is_none_or(|left| left.saturating_add(self.length as u64) <= wish.limit as u64)
+                }
+                Mode::Stream | Mode::Rewrite | Mode::Skip => false,
+            })
+    }
+
+    fn add(&mut self, frame: http_body::Frame<Bytes>, body: &Body) {
+        match frame.into_data() {
+            Ok(data) => {
+                self.length += data.len();
+                self.pieces.push(data);
+                self.ended = http_body::Body::is_end_stream(body);
+            }
+            Err(frame) => {
+                self.trailers = frame.into_trailers().ok();
+                self.ended = true;
+            }
+        }
+    }
+
+    /// All of it in one piece.
+    fn join(&mut self) -> Bytes {
+        match self.pieces.as_slice() {
+            [] => Bytes::new(),
+            [one] => one.clone(),
+            pieces => {
+                let mut whole = BytesMut::with_capacity(self.length);
+                pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+                let whole = whole.freeze();
+                self.pieces = vec![whole.clone()];
+                whole
+            }
+        }
+    }
+
+    fn put(&mut self, pieces: [Bytes; 2]) {
+        self.pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        self.length = self.pieces.iter().map(Bytes::len).sum();
+    }
+}

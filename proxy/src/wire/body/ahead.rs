@@ -1,0 +1,58 @@
+//! A body of which the beginning, or all, was read already.
+//! It does not know who read it, nor why.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use super::{Body, BodyError};
+
+/// What was read, and what is still to come.
+pub(super) struct Ahead {
+    pub first: Bytes,
+    pub rest: Option<Body>,
+    /// Of a body that was read to its end.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl http_body::Body for Ahead {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if !this.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
+        }
+        if let Some(rest) = &mut this.rest {
+            return Pin::new(rest).poll_frame(cx);
+        }
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.as_ref().map(http_body::Body::size_hint);
+        let mut hint = rest.unwrap_or_else(|| SizeHint::with_exact(0));
+        let first = self.first.len() as u64;
+        match hint.upper().and_then(|upper| upper.checked_add(first)) {
+            // A length that is known leaves no place for trailers.
+            Some(upper) if self.trailers.is_none() => {
+                let lower = hint.lower().saturating_add(first);
+                hint = SizeHint::new();
+                hint.set_upper(upper);
+                hint.set_lower(lower.min(upper));
+                hint
+            }
+            _ => SizeHint::new(),
+        }
+    }
+}
