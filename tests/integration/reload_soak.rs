@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use tidegate_tests::{Connection, Proxy, eventually, generation, origin, proxy, resident_bytes};
 
-/// How many reloads, where the environment does not say.
-const RELOADS: usize = 300;
-/// The first part of them fills caches, and the allocator's; memory is compared after it.
-const WARM_UP: f64 = 0.4;
-/// So much may memory grow after that.
-const GROWTH: f64 = 1.05;
+/// How many reloads, where the environment does not say. As many come before them, and fill caches, the allocator's too: memory is
+/// compared after that.
+const RELOADS: usize = 200;
+/// So much may memory grow in the second half.
+const GROWTH: f64 = 0.05;
+/// In a short run what the allocator happens to keep is more than that.
+const NOISE: (usize, f64) = (1000, 0.2);
 
 /// Clients that ask without a pause until they are told to stop. A request that fails ends its thread in a panic.
 struct Load {
@@ -108,7 +109,7 @@ async fn under_load_nothing_fails_and_nothing_is_left() {
     let load = Load::start(proxy.address());
     let (mut memory, mut slowest) = (Vec::new(), Duration::ZERO);
     let begun = Instant::now();
-    for number in 1..=reloads {
+    for number in 1..=2 * reloads {
         let before = load.served();
         let asked = Instant::now();
         let answer = if number % 2 == 0 {
@@ -133,20 +134,22 @@ async fn under_load_nothing_fails_and_nothing_is_left() {
         scrape.value("http_server_request_duration_seconds_count", &[("http_response_status_code", "200")]),
         served as f64
     );
-    assert_eq!(scrape.value("tidegate_plugin_generation", &[("plugin", "p")]), reloads as f64 + 1.0);
+    assert_eq!(scrape.value("tidegate_plugin_generation", &[("plugin", "p")]), 2.0 * reloads as f64 + 1.0);
     assert_eq!(scrape.value("hits_total", &[("plugin", "p")]), served as f64, "a count was lost with its generation");
     assert_eq!(scrape.value("tidegate_plugin_restarts_total", &[]), 0.0);
     let held = proxy.diagnostics().iter().filter_map(|line| line["held_worker_us"].as_u64()).max().unwrap_or_default();
 
     // The part after the warm-up, its begin against its end.
-    let rest = &memory[(reloads as f64 * WARM_UP) as usize..];
+    let rest = &memory[reloads..];
     let (first, last) = (median(&rest[..rest.len() / 4]), median(&rest[rest.len() - rest.len() / 4..]));
+    let curve: Vec<_> = memory.chunks(reloads / 10).map(|part| median(part) / 1024).collect();
     eprintln!(
-        "{reloads} reloads in {took:.1?} (slowest {slowest:.1?}), {served} requests served, 0 failed; a worker was held {held} us \
-         at most; memory {} -> {} KiB ({:+.1} %)",
+        "2 * {reloads} reloads in {took:.1?} (slowest {slowest:.1?}), {served} requests served, 0 failed; a worker was held {held} us \
+         at most; memory {} -> {} KiB ({:+.1} %), over all reloads {curve:?}",
         first / 1024,
         last / 1024,
         (last as f64 / first as f64 - 1.0) * 100.0
     );
-    assert!((last as f64) < first as f64 * GROWTH, "memory went from {} to {} KiB", first / 1024, last / 1024);
+    let growth = if reloads < NOISE.0 { NOISE.1 } else { GROWTH };
+    assert!((last as f64) < first as f64 * (1.0 + growth), "memory went from {} to {} KiB", first / 1024, last / 1024);
 }

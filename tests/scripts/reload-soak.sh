@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reloads a proxy a thousand times under load in both protocols, changing the configuration and a plugin's module in turn, and fails
-# where a request failed, memory grew by 5 % or more after the warm-up, or a generation of the plugin was left.
-# Takes some minutes. Prints the figures.
+# where a request failed, a count was lost, a generation of the plugin was left, or memory grew by 5 % or more. As many reloads come
+# before as a warm-up. Takes some minutes. Prints the figures.
 #
 #   tests/scripts/reload-soak.sh [reloads]
 #
