@@ -62,7 +62,7 @@ fn every_invariant_names_tests_that_exist() {
         }
         assert!(!tests.is_empty(), "invariant {} names no test", row[0]);
     }
-    assert_eq!(numbers, 13);
+    assert_eq!(numbers, 15);
 }
 
 #[test]

@@ -113,9 +113,12 @@ fn only_the_exchange_orders_the_stages() {
         "policy::route(",
         "policy::limits(",
         "chain::request(",
+        "policy::late_limits(",
         "switch::wanted(",
+        "bodies::request(",
         "attempt::send(",
         "response::clean(",
+        "bodies::response(",
     ];
     for stage in stages {
         let calls: Vec<_> =

@@ -29,6 +29,11 @@ mod limits;
 mod allowed;
 mod contract;
 mod hostile;
+mod plugin_bodies;
+mod plugin_connections;
+mod plugin_events;
+mod plugin_routing;
+mod plugin_waiting;
 mod plugins;
 
 mod access_log;

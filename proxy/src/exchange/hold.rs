@@ -40,7 +40,7 @@ pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, rea
     }
     let before = held.length;
     for reader in readers {
-        show(exchange, way, body, reader, &mut held).await?;
+        show(exchange, way, reader, &mut held).await?;
     }
     if held.length != before
         && let Some(headers) = way.headers(exchange)
@@ -56,12 +56,12 @@ pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, rea
 }
 
 /// Calls the hook of one plugin that holds the body.
-async fn show(exchange: &mut Exchange, way: Way, body: &Body, reader: &Reader, held: &mut Held) -> Result<(), Stop> {
+async fn show(exchange: &mut Exchange, way: Way, reader: &Reader, held: &mut Held) -> Result<(), Stop> {
     let Some(wish) = reader.wish.filter(|wish| wish.mode.holds_head()) else { return Ok(()) };
     let whole = held.join();
     let seen = if wish.mode == Mode::Peek { whole.slice(..wish.limit.min(whole.len())) } else { whole.clone() };
     if wish.mode == Mode::Buffer && (!held.ended || held.length > wish.limit) {
-        return overflow(exchange, way, body, reader, wish.overflow);
+        return overflow(exchange, way, reader, wish.overflow);
     }
     let is_last = held.ended && seen.len() == whole.len();
     let piece = Piece { bytes: seen.clone(), is_last, holds_head: true, may_change: true, changed: false };
@@ -75,8 +75,7 @@ async fn show(exchange: &mut Exchange, way: Way, body: &Body, reader: &Reader, h
 }
 
 /// The body is longer than the plugin wants to hold.
-fn overflow(exchange: &mut Exchange, way: Way, body: &Body, reader: &Reader, overflow: Overflow) -> Result<(), Stop> {
-    let _ = body;
+fn overflow(exchange: &mut Exchange, way: Way, reader: &Reader, overflow: Overflow) -> Result<(), Stop> {
     match (overflow, way) {
         (Overflow::Pass, _) => Ok(()),
         (Overflow::Reject, Way::Request) => Err(Reason::BodyTooLarge.into()),

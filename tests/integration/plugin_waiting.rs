@@ -1,0 +1,276 @@
+//! Hooks that wait: for the clock, and for answers of other services. What they hold up, and what they do not.
+//! It knows nothing of what a plugin could want to know there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue};
+use tidegate_tests::{
+    Body, Connection, Guest, Origin, PATIENCE, ProxyBuilder, collector, eventually, get, nowhere, origin, proxy,
+    raise_descriptors, raw, raw_origin, request,
+};
+
+/// `/plain/..` passes no plugin, everything else passes `p`; `side` is for call-outs.
+fn with(guest: &Guest, origin: &Origin, side: std::net::SocketAddr) -> ProxyBuilder {
+    proxy()
+        .config(
+            "routes:\n  - { name: plain, match: { path: \"/plain/{*rest}\" }, upstream: app }\n  \
+             - { name: app, upstream: app, plugins: [p], timeout: 20s }",
+        )
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"] }}, side: {{ endpoints: [\"{side}\"], timeouts: {{ head: 15s }} }} }}",
+            origin.address()
+        ))
+        .file("p.wasm", guest.module())
+}
+
+const PLUGIN: &str = "plugins: { p: { file: p.wasm, on_failure: closed, budget: { deadline: 1s } } }";
+
+#[tokio::test]
+async fn a_thousand_wait_in_one_instance_and_others_do_not() {
+    raise_descriptors();
+    let (origin, side) = (origin().start(), origin().start());
+    let mut guest = Guest::new();
+    let ask = guest.call_out("side", "/slow/4000", 15_000);
+    // The slots of those who wait are all of one instance, which counts them.
+    let guest = guest
+        .hook(
+            "request_head",
+            &format!("{ask} (global.set $seen (i32.add (global.get $seen) (i32.const 1))) (i32.const 1)"),
+        )
+        .hook(
+            "resume",
+            "(if (i32.ne (call $answer_status (local.get $ticket)) (i32.const 200)) (then unreachable))
+             (if (i32.lt_u (global.get $seen) (i32.const 1000)) (then unreachable)) (i32.const 0)",
+        );
+    let proxy = with(&guest, &origin, side.address())
+        .config("workers: 1")
+        .config("plugins: { p: { file: p.wasm, on_failure: closed, budget: { call_outs: 1000, deadline: 1s } } }")
+        .start();
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        let connection = Connection::http2(proxy.address()).await;
+        for _ in 0..100 {
+            let mut stream = connection.beside();
+            waiting.push(tokio::spawn(async move { stream.get("/x").await.status }));
+        }
+    }
+    let other = tokio::task::spawn_blocking({
+        let (address, asked) = (proxy.address(), Arc::new(side));
+        move || {
+            eventually("all of them wait", || asked.count() == 1000);
+            let begun = Instant::now();
+            let answer = raw(address).send("GET /plain/x HTTP/1.1\r\nhost: a.test\r\n\r\n").response();
+            (answer.status(), begun.elapsed(), asked)
+        }
+    });
+    let (status, took, _asked) = other.await.unwrap();
+    assert!(waiting.iter().all(|task| !task.is_finished()), "they still wait");
+    assert_eq!(status, 200);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    for task in waiting {
+        assert_eq!(task.await.unwrap(), 200);
+    }
+    let ok = [("plugin", "p"), ("upstream", "side"), ("outcome", "ok")];
+    proxy.wait_for_metric("tidegate_plugin_call_outs_total", &ok, 1000.0);
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_call_out_with_it() {
+    let origin = origin().start();
+    let (asked, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let side = raw_origin({
+        let (asked, cut) = (Arc::clone(&asked), Arc::clone(&cut));
+        move |_, connection| {
+            if connection.head().is_some_and(|head| head.contains("/hang")) {
+                asked.store(true, Ordering::SeqCst);
+                // Nothing more comes but the end.
+                cut.store(connection.head().is_none(), Ordering::SeqCst);
+            }
+        }
+    });
+    let mut guest = Guest::new();
+    let ask = guest.call_out("side", "/hang", 60_000);
+    // The slot of an exchange that is over is given again.
+    let guest = guest
+        .hook("request_head", &format!("(if (local.get $slot) (then unreachable)) {ask} (i32.const 1)"))
+        .hook("resume", "unreachable");
+    let proxy = with(&guest, &origin, side.address()).config("workers: 1").config(PLUGIN).start();
+    for number in 1..=2 {
+        asked.store(false, Ordering::SeqCst);
+        cut.store(false, Ordering::SeqCst);
+        let mut client = raw(proxy.address());
+        client.send("GET /x HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        eventually("the call-out", || asked.load(Ordering::SeqCst));
+        client.reset();
+        eventually("its end", || cut.load(Ordering::SeqCst));
+        let line = proxy.wait_for_log(number).remove(number - 1);
+        assert_eq!(line["error"]["reason"], "client_closed", "{line}");
+    }
+    let traps = [("plugin", "p"), ("hook", "request_head"), ("outcome", "trap")];
+    assert_eq!(proxy.scrape().value("tidegate_plugin_calls_total", &traps), 0.0);
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
+async fn a_call_out_is_a_span_of_its_exchange_and_says_so_upstream() {
+    let (origin, side, collector) = (origin().start(), origin().start(), collector());
+    let mut guest = Guest::new();
+    let ask = guest.call_out("side", "/status/404?secret=1", 0);
+    let guest = guest.hook("request_head", &format!("{ask} (i32.const 1)")).hook("resume", "(i32.const 0)");
+    let proxy = with(&guest, &origin, side.address())
+        .config(PLUGIN)
+        .config(format!(
+            "telemetry: {{ otlp: {{ endpoint: \"{}\" }}, traces: {{ interval: 50ms }} }}",
+            collector.endpoint()
+        ))
+        .start();
+    assert_eq!(get(proxy.address(), "/x").await.status, 200);
+    eventually("three spans", || collector.spans().len() == 3);
+    let spans = collector.spans();
+    let server = spans.iter().find(|span| span.kind == 2).unwrap();
+    let call = spans.iter().find(|span| span.attributes.contains_key("tidegate.plugin")).unwrap();
+    assert_eq!((call.kind, &call.parent_id, call.name.as_str()), (3, &server.span_id, "GET"));
+    for (key, value) in [
+        ("tidegate.plugin", "p"),
+        ("tidegate.upstream", "side"),
+        ("server.address", "127.0.0.1"),
+        ("url.path", "/status/404"),
+        ("http.response.status_code", "404"),
+        ("error.type", "404"),
+    ] {
+        assert_eq!(call.attributes[key], value, "{key}");
+    }
+    let (asked, sent) = (side.last(), origin.last());
+    let parent = asked.header("traceparent");
+    assert_eq!(parent.split('-').nth(1), sent.header("traceparent").split('-').nth(1), "one trace");
+    assert_eq!(parent.split('-').nth(2), Some(call.span_id.as_str()));
+    assert_eq!(asked.header("x-request-id"), sent.header("x-request-id"));
+    assert_eq!(asked.host, side.address().to_string());
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_an_answer_too() {
+    let (origin, large) = (origin().start(), origin().start());
+    for (path, side, reason) in [
+        ("/x", nowhere(), "connect_failed"),
+        ("/bytes/1048577", large.address(), "upstream_body_too_large"),
+        ("/hang", large.address(), "timeout"),
+    ] {
+        let mut guest = Guest::new();
+        let ask = guest.call_out("side", path, 500);
+        let name = guest.bytes("x-why");
+        let guest = guest.hook("request_head", &format!("{ask} (i32.const 1)")).hook(
+            "resume",
+            &format!(
+                "(local $length i32)
+                 (if (i32.ne (call $answer_status (local.get $ticket)) (i32.const -7)) (then unreachable))
+                 (local.set $length (call $answer_read (local.get $ticket) (i32.const 2) (i32.const 60000) (i32.const 100)))
+                 (drop (call $header_set (i32.const 0) {name} (i32.const 60000) (local.get $length))) (i32.const 0)"
+            ),
+        );
+        let proxy = with(&guest, &origin, side).config(PLUGIN).start();
+        assert_eq!(get(proxy.address(), "/x").await.status, 200);
+        assert_eq!(origin.last().header("x-why"), reason);
+        let failed = [("plugin", "p"), ("upstream", "side"), ("outcome", "failed")];
+        proxy.wait_for_metric("tidegate_plugin_call_outs_total", &failed, 1.0);
+    }
+}
+
+#[tokio::test]
+async fn every_hook_can_wait() {
+    let origin = origin().start();
+    let guest = Guest::new();
+    let sleep = "(drop (call $sleep (i64.const 20))) (i32.const 1)";
+    let every = guest.call("tick_every", "(i64.const 100)");
+    let mut guest = guest.hook("configure", &format!("{every} (i32.const 0)")).hook("resume", "(i32.const 0)");
+    let hooks = [
+        "request_head",
+        "request_body",
+        "request_trailers",
+        "upstream_chosen",
+        "upstream_error",
+        "retry",
+        "response_head",
+        "response_body",
+        "response_trailers",
+        "tick",
+    ];
+    for hook in hooks {
+        guest = guest.hook(hook, sleep);
+    }
+    let guest = guest.hook("log", "");
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [p] }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\", \"{}\"] }} }}", nowhere(), origin.address()))
+        .config(PLUGIN)
+        .file("p.wasm", guest.module())
+        .start();
+    // One of them meets the endpoint that is not there first, and is tried once more.
+    for _ in 0..3 {
+        let (feed, body) = Body::fed(1);
+        let mut client = Connection::http1(proxy.address()).await;
+        let sending = tokio::spawn(async move {
+            assert!(feed.send("first").await && feed.send("second").await);
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-checksum", HeaderValue::from_static("abc"));
+            assert!(feed.trailers(trailers).await);
+        });
+        let asked = request("POST", "/trailers").header("te", "trailers").header("trailer", "x-checksum");
+        let answer = client.send(asked.body(body).unwrap()).await;
+        sending.await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "with trailers"), "{:?}", answer.headers);
+        assert_eq!(answer.trailers.unwrap()["x-checksum"], "abc");
+    }
+    for hook in hooks {
+        let of = |outcome| [("plugin", "p"), ("hook", hook), ("outcome", outcome)];
+        let count = |outcome| proxy.scrape().value("tidegate_plugin_calls_total", &of(outcome));
+        eventually(hook, || count("pending") >= 1.0 && count("ok") >= 1.0);
+        assert_eq!(count("trap"), 0.0, "{hook}");
+    }
+    eventually("both workers' logs", || proxy.log_lines().len() == 3);
+}
+
+#[tokio::test]
+async fn the_deadline_of_the_exchange_ends_a_wait() {
+    let origin = origin().start();
+    let guest = Guest::new()
+        .hook("request_head", "(drop (call $sleep (i64.const 60000))) (i32.const 1)")
+        .hook("response_head", "(i32.const 0)")
+        .hook("resume", "unreachable");
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 200ms }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config(PLUGIN)
+        .file("p.wasm", guest.module())
+        .start();
+    let begun = Instant::now();
+    let answer = get(proxy.address(), "/x").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "timeout"));
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    assert_eq!(origin.count(), 0);
+    assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "timeout");
+}
+
+#[tokio::test]
+async fn a_deadline_that_a_plugin_uses_up_says_nothing_of_the_upstream() {
+    let origin = origin().start();
+    let guest = Guest::new().hook("upstream_chosen", "(drop (call $sleep (i64.const 60000))) (i32.const 1)");
+    let guest = guest.hook("resume", "unreachable");
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 100ms }]")
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], breaker: {{ consecutive_failures: 1 }} }} }}",
+            origin.address()
+        ))
+        .config(PLUGIN)
+        .file("p.wasm", guest.module())
+        .start();
+    for number in 1..=3 {
+        assert_eq!(get(proxy.address(), "/x").await.reason(), "timeout");
+        let line = proxy.wait_for_log(number).remove(number - 1);
+        assert_eq!(line["attempts"], 0, "{line}");
+    }
+    assert_eq!(proxy.scrape().value("tidegate_breaker_state", &[("upstream", "app")]), 0.0);
+}
