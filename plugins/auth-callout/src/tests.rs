@@ -6,6 +6,7 @@ use tidegate_sdk::test::{TestCallOut, TestExchange};
 use crate::AuthCallout;
 
 /// A plugin whose service lets `Bearer good-NAME` pass as NAME.
+#[allow(clippy::needless_pass_by_value, reason = "a test writes `json!({ .. })`, and nothing around it")]
 fn host(more: serde_json::Value) -> TestHost {
     let mut config = json!({
         "upstream": "auth",

@@ -5,6 +5,7 @@ use tidegate_sdk::test::TestRequest;
 
 use crate::BodyMetrics;
 
+#[allow(clippy::needless_pass_by_value, reason = "a test writes `json!({ .. })`, and nothing around it")]
 fn host(more: serde_json::Value) -> TestHost {
     let mut config = json!({
         "labels": [

@@ -144,7 +144,7 @@ impl Exchange {
     /// Sets the value that rate limits with `key: plugin.NAME` count by, 1024 bytes at most. Only in `request_head`.
     ///
     /// # Errors
-    /// [`Refused::Invalid`] when the name has more than 64 letters, digits, `_`, `.` and `-`, or the value is too long;
+    /// [`Refused::Invalid`] when the name is not 1 to 64 lower-case letters, digits, `_`, `.` and `-`, or the value is too long;
     /// else as [`Exchange::set_timeout`].
     pub fn set_limit_key(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Refused> {
         Refused::check(ffi::limit_key_set(name, value.as_ref())).map(drop)

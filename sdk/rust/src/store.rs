@@ -15,6 +15,8 @@ pub struct Store(());
 
 /// The key-value store of this plugin. All its instances share it, on every worker and over reloads, and no other plugin sees it.
 ///
+/// It can be used in every hook but `configure`, where it is [`Refused::Stage`]: a plugin that is only tried out leaves no trace.
+///
 /// A key has 1 to 1024 bytes, a value 1 MiB at most, and all of them together with 64 bytes each what `budget.key_value` says (1 MiB
 /// where nothing is said). When that is used up, what has expired goes first; then a write is [`Refused::Budget`].
 ///

@@ -171,6 +171,7 @@ impl All {
     }
 }
 
+#[allow(clippy::unwrap_used, reason = "only tests call it")]
 fn host(config: serde_json::Value) -> TestHost {
     TestHost::configure::<All>(config).unwrap()
 }

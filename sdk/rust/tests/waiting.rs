@@ -108,6 +108,7 @@ impl Waits {
     }
 }
 
+#[allow(clippy::unwrap_used, reason = "only tests call it")]
 fn host() -> TestHost {
     let mut host = TestHost::configure::<Waits>(json!({})).unwrap();
     host.upstream("users", |request| match request.path() {

@@ -406,23 +406,31 @@ impl Memory {
 // === impl Memory: the store, and what is handed over ===
 
 impl Memory {
+    /// Why the store cannot be used, if it cannot: it is not allowed, or a plugin is only being tried out.
+    fn no_store(&self) -> Option<i32> {
+        match self.hook {
+            _ if self.platform.is_denied("key_value") => Some(status::DENIED),
+            None | Some(Hook::Configure) => Some(status::STAGE),
+            Some(_) => None,
+        }
+    }
+
     pub(crate) fn store_get(&self, key: &[u8], buffer: &mut [u8]) -> i32 {
-        match self.platform.is_denied("key_value") {
-            true => status::DENIED,
-            false => self.platform.lookup(key).map_or(status::ABSENT, |stored| give(buffer, &stored.value)),
+        match self.no_store() {
+            Some(status) => status,
+            None => self.platform.lookup(key).map_or(status::ABSENT, |stored| give(buffer, &stored.value)),
         }
     }
 
     pub(crate) fn store_set(&mut self, key: &[u8], value: &[u8], ttl: i64) -> i32 {
-        match self.platform.until(ttl) {
-            _ if self.platform.is_denied("key_value") => status::DENIED,
-            Ok(until) => self.platform.put(key, value.to_vec(), until),
-            Err(status) => status,
+        match (self.no_store(), self.platform.until(ttl)) {
+            (Some(status), _) | (None, Err(status)) => status,
+            (None, Ok(until)) => self.platform.put(key, value.to_vec(), until),
         }
     }
 
     pub(crate) fn store_swap(&mut self, key: &[u8], old: Option<&[u8]>, new: &[u8], ttl: i64) -> i32 {
-        if self.platform.lookup(key).map(|stored| &*stored.value) != old && !self.platform.is_denied("key_value") {
+        if self.platform.lookup(key).map(|stored| &*stored.value) != old && self.no_store().is_none() {
             return status::CONFLICT;
         }
         self.store_set(key, new, ttl)
@@ -434,8 +442,7 @@ impl Memory {
             (Some(stored), Ok(_)) => (stored.value.as_slice().try_into().ok().map(i64::from_le_bytes), stored.until),
             (_, Err(_)) => (None, None),
         };
-        let Some(sum) = now.and_then(|now| now.checked_add(delta)).filter(|_| !self.platform.is_denied("key_value"))
-        else {
+        let Some(sum) = now.and_then(|now| now.checked_add(delta)).filter(|_| self.no_store().is_none()) else {
             return ABSENT_NUMBER;
         };
         match self.platform.put(key, sum.to_le_bytes().to_vec(), until) {
@@ -445,8 +452,8 @@ impl Memory {
     }
 
     pub(crate) fn store_remove(&mut self, key: &[u8]) -> i32 {
-        if self.platform.is_denied("key_value") {
-            return status::DENIED;
+        if let Some(status) = self.no_store() {
+            return status;
         }
         let was_there = self.platform.lookup(key).is_some();
         self.platform.store.remove(key);
