@@ -4,6 +4,7 @@
 mod bystander;
 mod faults;
 mod held;
+mod hooks;
 mod lies;
 mod loading;
 mod scene;

@@ -22,6 +22,8 @@ use crate::telemetry::metrics::{Gauge, Registry};
 
 /// How often the epoch advances: the resolution of every deadline.
 const TICK: Duration = Duration::from_millis(1);
+/// As many ticks at most are made up for at a time.
+const CAUGHT_UP: u32 = 4;
 /// The clock stops this long after the end of the last call's longest possible time.
 const IDLE_TICKS: u64 = 100;
 /// Stack of the guest. A worker's thread has 2 MiB; what is left is for the host functions.
@@ -253,16 +255,23 @@ impl Drop for Clock {
 impl Shared {
     fn run(&self, engine: &wasmtime::Engine) {
         let mut quiet = 0;
-        // The time up to which epochs were counted. Sleeping takes longer than asked, by far on a busy machine: what was slept too
+        // The time up to which epochs were counted. Sleeping takes longer than asked, on a busy machine by far: what was slept too
         // long is made up for, else each tick of a deadline would add to how late it is.
         let mut counted = Instant::now();
         while !self.stop.load(Ordering::SeqCst) {
             if quiet < self.horizon.load(Ordering::Relaxed).saturating_add(IDLE_TICKS) {
                 thread::sleep((counted + TICK).saturating_duration_since(Instant::now()));
                 let now = Instant::now();
-                while now.saturating_duration_since(counted) >= TICK {
+                for _ in 0..CAUGHT_UP {
+                    if now.saturating_duration_since(counted) < TICK {
+                        break;
+                    }
                     counted += TICK;
                     engine.increment_epoch();
+                }
+                // What is left was a standstill of the machine, which no guest is to blame for.
+                if now.saturating_duration_since(counted) >= TICK {
+                    counted = now;
                 }
                 // Looked at rarely, so that the workers write to it rarely.
                 quiet += 1;

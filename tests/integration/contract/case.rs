@@ -182,6 +182,12 @@ impl Case {
         self
     }
 
+    /// Its notes are very many.
+    pub fn gathers(mut self) -> Self {
+        self.script.gathers = true;
+        self
+    }
+
     pub fn plugin(mut self, yaml: &str) -> Self {
         if !yaml.is_empty() {
             self.plugin.push_str(", ");

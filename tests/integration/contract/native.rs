@@ -78,6 +78,7 @@ const LONG: usize = 0x40_0000;
 /// A module that is being written.
 struct Module<'a> {
     own: &'a str,
+    gathers: bool,
     texts: Vec<u8>,
     code: String,
     /// Notes, each with a global of its name.
@@ -91,7 +92,14 @@ impl Adapter for Native {
     }
 
     fn puppet(&self, script: &Script, own: &str) -> Vec<u8> {
-        let mut module = Module { own, texts: Vec::new(), code: String::new(), notes: Vec::new(), labels: 0 };
+        let mut module = Module {
+            own,
+            gathers: script.gathers,
+            texts: Vec::new(),
+            code: String::new(),
+            notes: Vec::new(),
+            labels: 0,
+        };
         for step in script.entries.values().flat_map(|part| &part.steps) {
             if let Some(note) = &step.note
                 && !module.notes.contains(&note.name)
@@ -131,6 +139,9 @@ impl Module<'_> {
         };
         for step in &part.steps {
             self.step(step);
+        }
+        if self.gathers {
+            self.code.push_str("    (call $flush)\n");
         }
         let calls = match entry {
             Entry::Hook(_) => format!("$calls{number}"),
@@ -181,7 +192,11 @@ impl Module<'_> {
         if let Some(note) = &step.note {
             let number = self.notes.iter().position(|name| *name == note.name).expect("a global");
             let (at, length) = self.place(note.name.as_bytes());
-            let writer = if note.text { "$note_text" } else { "$note" };
+            let writer = match (self.gathers, note.text) {
+                (true, _) => "$gather",
+                (_, true) => "$note_text",
+                _ => "$note",
+            };
             let _ = writeln!(
                 self.code,
                 "    (global.set $of{number} (global.get $result)) (call {writer} (i32.const {at}) (i32.const {length}))"

@@ -12,6 +12,8 @@ use tidegate_abi::Hook;
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     pub entries: BTreeMap<Entry, Part>,
+    /// Whether all notes of a call go together, for scripts with very many of them.
+    pub gathers: bool,
 }
 
 /// Where a puppet is called.

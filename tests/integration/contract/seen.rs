@@ -152,12 +152,19 @@ impl Seen<'_> {
 
     /// What was noted under a name, in order.
     fn notes(&self, name: &str) -> Vec<String> {
-        let prefix = format!("note {name}=");
+        let (prefix, word) = (format!("note {name}="), format!("{name}="));
         let next = format!("{}-next", self.own);
         let lines = self.proxy.diagnostics().into_iter();
         let lines = lines.filter(|line| line["plugin"] == self.own || line["plugin"] == next);
-        let mut notes: Vec<_> =
-            lines.filter_map(|line| Some(line["message"].as_str()?.strip_prefix(&prefix)?.to_owned())).collect();
+        let one = |line: Json| -> Option<String> {
+            let text = line["message"].as_str()?;
+            let found = match text.strip_prefix("notes ") {
+                Some(together) => together.split(' ').find_map(|note| note.strip_prefix(&word)),
+                None => text.strip_prefix(&prefix),
+            };
+            found.map(str::to_owned)
+        };
+        let mut notes: Vec<_> = lines.filter_map(one).collect();
         if notes.is_empty() {
             notes.extend(self.line().ok().and_then(|line| line[name].as_str().map(str::to_owned)));
         }

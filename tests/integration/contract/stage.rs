@@ -154,9 +154,15 @@ fn config(
             Some((changed, config)) if changed == number => config,
             _ => &case.config,
         };
-        plugins += &fill_in(&format!("\n  {{self}}: {{ file: {{self}}.wasm, config: {of_plugin}{} }}", case.plugin));
+        // A busy machine may keep a worker from its work for longer than a hook may take.
+        let of_budget = match &*case.plugin {
+            plugin if plugin.contains("deadline:") => plugin.to_owned(),
+            plugin if plugin.contains("budget: {") => plugin.replace("budget: {", "budget: { deadline: 5s,"),
+            plugin => format!("{plugin}, budget: {{ deadline: 5s }}"),
+        };
+        plugins += &fill_in(&format!("\n  {{self}}: {{ file: {{self}}.wasm, config: {of_plugin}{of_budget} }}"));
         if case.next.is_some() {
-            plugins += &fill_in("\n  {self}-next: { file: {self}-next.wasm }");
+            plugins += &fill_in("\n  {self}-next: { file: {self}-next.wasm, budget: { deadline: 5s } }");
         }
         for (all, one) in [(&mut upstreams, &case.upstreams), (&mut limits, &case.limits)] {
             for line in one.lines().map(str::trim).filter(|line| !line.is_empty()) {

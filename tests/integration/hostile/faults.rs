@@ -77,6 +77,28 @@ async fn a_plugin_cannot_end_the_process() {
 }
 
 #[tokio::test]
+async fn a_trap_and_a_loop_after_waiting_cost_the_exchange_that_waited() {
+    falls("trap in resume", fixture("trap_in_resume"), "", TRAP).await;
+    falls("loop in resume", fixture("loop_in_resume"), ", budget: { deadline: 5ms }", DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_waits_for_ever_meets_the_timeout_of_its_exchange() {
+    let origin = origin().start();
+    let proxy = proxy()
+        .file("bad.wasm", fixture("waits_for_ever"))
+        .config("workers: 1")
+        .config("routes: [{ name: bad, match: { path: /bad }, upstream: app, plugins: [bad], timeout: 200ms }, { name: good, upstream: app }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config("plugins: { bad: { file: bad.wasm } }")
+        .start();
+    let bystander = super::bystander::Bystander::start(proxy.address());
+    let answer = get(proxy.address(), "/bad").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "timeout"));
+    bystander.end();
+}
+
+#[tokio::test]
 async fn a_trap_when_an_exchange_is_let_go_costs_the_instance_alone() {
     let scene = Scene::new(fixture("trap_in_release"), "");
     for _ in 0..3 {

@@ -1,6 +1,7 @@
 //! How long a hostile plugin can hold a worker: its deadline and 10 ms, whatever it does in that time.
 //! It knows no plugin's inside; it measures from outside, and measures the machine too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use crate::contract::EFFECTS;
 const DEADLINE: Duration = Duration::from_millis(5);
 /// What the deadline may be late by.
 const MARGIN: Duration = Duration::from_millis(10);
-/// Plugins of one module: the first call of each is timed, and each is called once.
-const COUNT: usize = 15;
+/// A machine that wakes its threads this soon does nothing else.
+const QUIET: Duration = Duration::from_millis(2);
 
 /// How late this machine wakes a thread that sleeps, at worst, while it is asked.
 struct Machine {
@@ -47,7 +48,7 @@ impl Machine {
 }
 
 /// Calls each hostile plugin once, in the head of a request, and checks how long each call held the worker.
-async fn held(plugins: &[(String, Vec<u8>)], outcome: &str) {
+async fn held(plugins: &[(String, Vec<u8>)]) {
     let origin = origin().start();
     let (mut builder, mut routes, mut listed) = (proxy(), String::new(), String::new());
     for (number, (_, module)) in plugins.iter().enumerate() {
@@ -71,38 +72,42 @@ async fn held(plugins: &[(String, Vec<u8>)], outcome: &str) {
     let worst = machine.worst();
     bystander.end();
 
-    let calls = [("hook", "request_head"), ("outcome", outcome)];
+    let calls = [("hook", "request_head"), ("outcome", "deadline")];
     let metrics = proxy.wait_for_metric("tidegate_plugin_calls_total", &calls, plugins.len() as f64);
-    let time = |(number, (name, _)): (usize, &'_ (String, Vec<u8>))| {
+    let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    for (number, (name, _)) in plugins.iter().enumerate() {
         let plugin = format!("p{number}");
         let labels = [("plugin", plugin.as_str()), ("hook", "request_head")];
         // One call, so the sum is its time.
         assert_eq!(metrics.value("tidegate_plugin_hook_duration_seconds_count", &labels), 1.0, "{name}");
-        (Duration::from_secs_f64(metrics.value("tidegate_plugin_hook_duration_seconds_sum", &labels)), name.clone())
-    };
-    let mut times: Vec<_> = plugins.iter().enumerate().map(time).collect();
-    times.sort_unstable();
+        let time = metrics.value("tidegate_plugin_hook_duration_seconds_sum", &labels);
+        times.entry(name).or_default().push(Duration::from_secs_f64(time));
+    }
     let most = DEADLINE + MARGIN;
-    let said = format!("held for {times:#?}; this machine woke threads up to {worst:?} too late");
-    // Half of the calls say what the proxy does; the others may also say what else this machine was doing.
-    assert!(times[times.len() / 2].0 <= most, "{said}");
-    assert!(times[times.len() - 1].0 <= most + worst * 3, "{said}");
-    // None was cut short.
-    assert!(times[0].0 >= DEADLINE.saturating_sub(Duration::from_millis(1)), "{said}");
+    for (name, mut times) in times {
+        times.sort_unstable();
+        let said = format!("{name}: held for {times:?}; this machine woke threads up to {worst:?} too late");
+        // None was cut short.
+        assert!(times[0] >= DEADLINE.saturating_sub(Duration::from_millis(1)), "{said}");
+        // What a quarter of them took says what the proxy does, but for how late this machine wakes whoever counts the time.
+        assert!(times[times.len() / 4] <= most + worst, "{said}");
+        // Where it does nothing else, that holds for all of them.
+        assert!(worst > QUIET || times[times.len() - 1] <= most + MARGIN, "{said}");
+    }
 }
 
 fn many(name: &str) -> Vec<(String, Vec<u8>)> {
-    (0..COUNT).map(|number| (format!("{name} {number}"), fixture(name))).collect()
+    vec![(name.to_owned(), fixture(name)); 15]
 }
 
 #[tokio::test]
 async fn an_endless_loop_holds_a_worker_for_its_deadline_and_no_longer() {
-    held(&many("endless_loop"), "deadline").await;
+    held(&many("endless_loop")).await;
 }
 
 #[tokio::test]
 async fn a_million_host_calls_hold_a_worker_for_their_deadline_and_no_longer() {
-    held(&many("host_calls"), "deadline").await;
+    held(&many("host_calls")).await;
 }
 
 /// Calls a host function for ever, with 8 MiB of text wherever it takes bytes.
@@ -135,7 +140,8 @@ fn as_much_as_there_is(name: &str, shape: &str) -> Vec<u8> {
 #[tokio::test]
 async fn no_host_function_holds_a_worker_for_long_whatever_it_is_given() {
     let functions = EFFECTS.iter().filter(|(name, _)| !name.ends_with("_bytes"));
-    let plugins: Vec<_> =
-        functions.map(|(name, shape)| ((*name).to_owned(), as_much_as_there_is(name, shape))).collect();
-    held(&plugins, "deadline").await;
+    // Three of each: the first call of each is timed, and each is called once.
+    let three = |(name, shape): &(&str, &str)| vec![((*name).to_owned(), as_much_as_there_is(name, shape)); 3];
+    let plugins: Vec<_> = functions.flat_map(three).collect();
+    held(&plugins).await;
 }

@@ -30,6 +30,13 @@ impl Scene {
     /// The module as the plugin `open` on `/open`, and as `closed` on `/closed`; `more` are more keys of both.
     pub fn new(module: impl AsRef<[u8]>, more: &str) -> Self {
         let origin = origin().start();
+        // Where a deadline is not what it is about, a busy machine must not bring it up.
+        let more = &*if more.contains("deadline:") {
+            more.to_owned()
+        } else {
+            assert!(!more.contains("budget:"), "a budget without a deadline");
+            format!("{more}, budget: {{ deadline: 5s }}")
+        };
         let route = |name: &str, plugins: &str| {
             format!(
                 "\n  - {{ name: {name}, match: {{ path_prefix: /{name} }}, rewrite: {{ prefix: / }}, upstream: app, plugins: [{plugins}] }}"

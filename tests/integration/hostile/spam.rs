@@ -123,6 +123,16 @@ async fn timers_end_at_their_limit_and_are_given_back() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_added_to_ends_at_its_limit() {
+    let scene = Scene::new(fixture("body_growth"), &format!(", budget: {{ {TIME} }}"));
+    let answer = scene.closed().await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.len() > 32 << 20 && answer.body.len() <= 256 << 20, "{}", answer.body.len());
+    assert!(scene.dropped("closed", "body", "budget") >= 1.0);
+    scene.end();
+}
+
+#[tokio::test]
 async fn the_proxys_own_names_cannot_be_taken() {
     let module = wasm(
         "(import \"tidegate_v1\" \"log_field_text\" (func $field (param i32 i32 i32 i32) (result i32)))

@@ -109,7 +109,7 @@ fn connections() -> Vec<Case> {
 
 fn attempts() -> Vec<Case> {
     vec![
-        case("each attempt is told of before it is made, when the head is made up")
+        case("each attempt is told of before it is made, and its head may still be changed")
             .at(
                 Hook::UpstreamChosen,
                 [
@@ -121,8 +121,8 @@ fn attempts() -> Vec<Case> {
             )
             .send(get("/"))
             .reads("upstream", "app")
-            .notes("header", super::STAGE)
-            .expect([Expect::Positive("endpoint"), Expect::UpstreamNoHeader("x-signed")]),
+            .notes("header", 0)
+            .expect([Expect::Positive("endpoint"), Expect::UpstreamHeader("x-signed", "1".to_owned())]),
         case("a failed attempt is told of with its reason")
             .route(OWN)
             .upstreams(DEAD)

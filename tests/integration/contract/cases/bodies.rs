@@ -298,7 +298,7 @@ fn trailers() -> Vec<Case> {
                 ],
             )
             .at(Hook::RequestHead, [act!(header_read: 2, "x-sum", 0).note("early")])
-            .send(post("/", ["hello"]).trailer("x-sum", "5").http2())
+            .send(post("/", ["hello"]).header("trailer", "x-sum, x-more").trailer("x-sum", "5").http2())
             .reads("sum", "5")
             .expect([Expect::TextHas("all".to_owned(), "x-sum")])
             .notes("set", 0)
@@ -316,7 +316,7 @@ fn trailers() -> Vec<Case> {
                 ],
             )
             .at(Hook::Log, [act!(header_read: 3, "x-checksum", 0).note("late")])
-            .send(get("/trailers").http2())
+            .send(get("/trailers").header("te", "trailers").http2())
             .reads("sum", "abc")
             .notes("set", 0)
             .notes("remove", 0)

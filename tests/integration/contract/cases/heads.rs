@@ -191,11 +191,11 @@ fn facts() -> Case {
         (16, "x-request-id"),
         (19, "{self}"),
     ];
-    let numbers = [(0, 404), (1, 0), (2, 8), (5, 1), (8, 0), (9, 0), (13, 404), (14, 0)];
+    let numbers = [(0, 404), (1, 0), (2, 8), (5, 1), (8, 0), (9, 0), (13, 404)];
     let mut steps: Vec<_> =
         texts.iter().map(|(number, _)| act!(text_read: *number).text(format!("text {number}"))).collect();
     steps.extend(numbers.iter().map(|(number, _)| act!(number_read: *number).note(format!("number {number}"))));
-    steps.extend([3, 4, 6, 12].map(|number| act!(number_read: number).note(format!("number {number}"))));
+    steps.extend([3, 4, 6, 12, 14].map(|number| act!(number_read: number).note(format!("number {number}"))));
     steps.extend([13, 14, 15].map(|number| act!(text_read: number).note(format!("length {number}"))));
     let mut case = case("the facts of an exchange can be read")
         .at(Hook::Log, steps)

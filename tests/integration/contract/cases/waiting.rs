@@ -222,8 +222,8 @@ fn waits(hook: Hook) -> Case {
         .resumed(hook, [act!(answer_status: Value::Ticket).note("status")])
         .send(match hook {
             Hook::RequestBody => post("/echo", ["hello"]),
-            Hook::RequestTrailers => post("/echo", ["hello"]).trailer("x-sum", "5").http2(),
-            Hook::ResponseTrailers => get("/trailers").http2(),
+            Hook::RequestTrailers => post("/echo", ["hello"]).header("trailer", "x-sum").trailer("x-sum", "5").http2(),
+            Hook::ResponseTrailers => get("/trailers").header("te", "trailers").http2(),
             _ => get("/bytes/3"),
         })
         .notes("status", 204)

@@ -1,0 +1,191 @@
+//! A trap in each hook, and what it costs: the exchange where something can be refused, and otherwise nothing but the instance.
+//! It knows every hook by the ABI's list, and the traffic that brings a plugin there.
+
+use tidegate_abi::{Hook, Signature};
+use tidegate_tests::{Answer, Body, Connection, Origin, Proxy, origin, proxy, request, wasm};
+
+use super::bystander::Bystander;
+
+/// What the client sees when the plugin fails closed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cost {
+    /// The exchange: 500.
+    Exchange,
+    /// The exchange, whose own end was an error anyway.
+    FailedExchange,
+    /// The body, or the connection: no whole answer.
+    Answer,
+    /// Nothing.
+    Nothing,
+}
+
+fn cost(hook: Hook) -> Cost {
+    match hook {
+        Hook::RequestHead
+        | Hook::RequestBody
+        | Hook::RequestTrailers
+        | Hook::UpstreamChosen
+        | Hook::Retry
+        | Hook::ResponseHead => Cost::Exchange,
+        Hook::UpstreamError => Cost::FailedExchange,
+        // One that is not loaded may be there to refuse connections.
+        Hook::Configure | Hook::ConnectionOpen | Hook::ResponseBody | Hook::ResponseTrailers => Cost::Answer,
+        Hook::HandOver
+        | Hook::Tick
+        | Hook::Log
+        | Hook::ConnectionClose
+        | Hook::LimitDecision
+        | Hook::BreakerTransition => Cost::Nothing,
+    }
+}
+
+/// A module with this one hook, which traps.
+fn trapping(hook: Hook) -> Vec<u8> {
+    let kind = match hook.signature() {
+        Signature::Plain => "(result i32)",
+        Signature::Deciding => "(param i32) (result i32)",
+        Signature::Noting => "(param i32)",
+    };
+    let ticks = if hook == Hook::Tick {
+        "(import \"tidegate_v1\" \"tick_every\" (func $every (param i64) (result i32)))
+         (func (export \"tidegate_configure\") (result i32) (call $every (i64.const 100)))"
+    } else {
+        ""
+    };
+    wasm(&format!("{ticks} (memory (export \"memory\") 1) (func (export \"{}\") {kind} unreachable)", hook.export()))
+}
+
+fn name(hook: Hook, closed: bool) -> String {
+    format!("{}-{}", hook.name().replace('_', "-"), if closed { "closed" } else { "open" })
+}
+
+/// All hooks in one proxy: a route, a listener and a plugin for each, twice.
+fn start(origin: &Origin) -> Proxy {
+    let mut builder = proxy();
+    for hook in Hook::ALL {
+        builder = builder.file(&format!("{}.wasm", hook.name()), trapping(hook));
+    }
+    builder.config(config(origin, 1)).start()
+}
+
+fn config(origin: &Origin, generation: u32) -> String {
+    let nowhere = "127.0.0.1:1";
+    let (mut listeners, mut routes, mut plugins, mut fragile) =
+        (String::new(), String::new(), String::new(), String::new());
+    for hook in Hook::ALL {
+        for closed in [false, true] {
+            let name = name(hook, closed);
+            // A listener for each, so that one connection is watched by one plugin.
+            listeners += &format!("\n  - {{ name: {name}, address: \"127.0.0.1:0\", plugins: [{name}] }}");
+            let upstream = match hook {
+                Hook::UpstreamError | Hook::Retry => "gone",
+                Hook::BreakerTransition => &name,
+                _ => "app",
+            };
+            routes += &format!(
+                "\n  - {{ name: {name}, match: {{ path_prefix: /{name} }}, rewrite: {{ prefix: / }}, upstream: {upstream}, limits: [many], plugins: [{name}] }}"
+            );
+            if hook == Hook::BreakerTransition {
+                fragile += &format!(
+                    "\n  {name}: {{ endpoints: [\"{}\"], breaker: {{ consecutive_failures: 1, open_for: 1h }} }}",
+                    origin.address()
+                );
+            }
+            plugins += &format!(
+                "\n  {name}: {{ file: {}.wasm, config: {{ generation: {generation} }}, on_failure: {}, budget: {{ deadline: 5s }} }}",
+                hook.name(),
+                if closed { "closed" } else { "open" }
+            );
+        }
+    }
+    format!(
+        "workers: 1\nlisteners:\n  - {{ name: web, address: \"127.0.0.1:0\" }}{listeners}\nroutes:{routes}\n  - {{ name: good, upstream: app }}\n\
+         upstreams:\n  app: {{ endpoints: [\"{address}\"] }}\n  gone: {{ endpoints: [\"{nowhere}\", \"127.0.0.1:2\"] }}{fragile}\n\
+         limits: {{ many: {{ key: global, rate: 1000/s, burst: 1000 }} }}\nplugins:{plugins}\n",
+        address = origin.address()
+    )
+}
+
+/// A request that brings a plugin to this hook. `None` where there was no whole answer.
+async fn ask(proxy: &Proxy, hook: Hook, closed: bool) -> Option<Answer> {
+    let name = name(hook, closed);
+    // Over HTTP/1.1 where the connection may be closed before a word: a handshake needs an answer.
+    let address = proxy.listener(&name);
+    let mut connection = match hook {
+        Hook::Configure | Hook::ConnectionOpen => Connection::http1(address).await,
+        _ => Connection::http2(address).await,
+    };
+    let path = match hook {
+        Hook::BreakerTransition => "/status/503",
+        Hook::ResponseBody | Hook::ResponseTrailers => "/trailers",
+        _ => "/echo",
+    };
+    let body = match hook {
+        Hook::RequestBody | Hook::RequestTrailers => {
+            let (feed, body) = Body::fed(2);
+            tokio::spawn(async move {
+                feed.send("hello").await;
+                let trailers = [("x-sum".parse().unwrap(), "5".parse().unwrap())];
+                feed.trailers(trailers.into_iter().collect()).await;
+            });
+            body
+        }
+        _ => Body::empty(),
+    };
+    let begun = connection
+        .begin(
+            request("POST", &format!("/{name}{path}"))
+                .header("te", "trailers")
+                .header("trailer", "x-sum")
+                .body(body)
+                .unwrap(),
+        )
+        .await;
+    Answer::read(begun.ok()?).await.ok()
+}
+
+#[tokio::test]
+async fn a_trap_in_each_hook_costs_what_that_hook_can_refuse() {
+    let origin = origin().start();
+    let proxy = start(&origin);
+    let bystander = Bystander::start(proxy.listener("web"));
+    for hook in Hook::ALL {
+        for closed in [false, true] {
+            let seen = ask(&proxy, hook, closed).await.map(|answer| (answer.status, answer.reason()));
+            let plain = match hook {
+                Hook::UpstreamError | Hook::Retry => Some((502, "connect_failed".to_owned())),
+                Hook::BreakerTransition => Some((503, String::new())),
+                _ => Some((200, String::new())),
+            };
+            let expected = match cost(hook) {
+                _ if !closed => plain,
+                Cost::Exchange | Cost::FailedExchange => Some((500, "plugin_trap".to_owned())),
+                Cost::Answer => None,
+                Cost::Nothing => plain,
+            };
+            assert_eq!(seen, expected, "{hook:?}, {}", if closed { "closed" } else { "open" });
+        }
+        bystander.goes_on();
+    }
+    // Another generation: what could not be handed over is not there, and nothing is lost but that.
+    assert_eq!(proxy.reload(config(&origin, 2)).status(), 200);
+    for hook in Hook::ALL.into_iter().filter(|hook| *hook != Hook::Configure) {
+        for closed in [false, true] {
+            let name = name(hook, closed);
+            let labels = [("plugin", name.as_str()), ("hook", hook.name()), ("outcome", "trap")];
+            tidegate_tests::eventually(&format!("{name} has trapped"), || {
+                proxy.scrape().value("tidegate_plugin_calls_total", &labels) >= 1.0
+            });
+            let restarts = proxy.scrape().value("tidegate_plugin_restarts_total", &[("plugin", &name)]);
+            assert!(restarts >= 1.0, "{name}: the instance that trapped was not replaced");
+            let said = proxy.diagnostics();
+            let said = said.iter().any(|line| line["plugin"] == name.as_str() && line["hook"] == hook.name());
+            assert!(said, "{name}: nothing was said of its trap");
+        }
+    }
+    for closed in [false, true] {
+        let plugin = name(Hook::Configure, closed);
+        assert_eq!(proxy.scrape().get("tidegate_plugin_state", &[("plugin", &plugin)]), Some(0.0));
+    }
+    bystander.end();
+}
