@@ -11,13 +11,10 @@ use tidegate_tests::{
     raise_descriptors, raw, raw_origin, request,
 };
 
-/// `/plain/..` passes no plugin, everything else passes `p`; `side` is for call-outs.
+/// `side` is for call-outs.
 fn with(guest: &Guest, origin: &Origin, side: std::net::SocketAddr) -> ProxyBuilder {
     proxy()
-        .config(
-            "routes:\n  - { name: plain, match: { path: \"/plain/{*rest}\" }, upstream: app }\n  \
-             - { name: app, upstream: app, plugins: [p], timeout: 20s }",
-        )
+        .config(ROUTES)
         .config(format!(
             "upstreams: {{ app: {{ endpoints: [\"{}\"] }}, side: {{ endpoints: [\"{side}\"], timeouts: {{ head: 15s }} }} }}",
             origin.address()
@@ -25,12 +22,16 @@ fn with(guest: &Guest, origin: &Origin, side: std::net::SocketAddr) -> ProxyBuil
         .file("p.wasm", guest.module())
 }
 
+/// `/plain/..` passes no plugin, everything else passes `p`.
+const ROUTES: &str = "routes:\n  - { name: plain, match: { path: \"/plain/{*rest}\" }, upstream: app }\n  \
+    - { name: app, upstream: app, plugins: [p], timeout: 20s }";
 const PLUGIN: &str = "plugins: { p: { file: p.wasm, on_failure: closed, budget: { deadline: 1s } } }";
 
 #[tokio::test]
 async fn a_thousand_wait_in_one_instance_and_others_do_not() {
     raise_descriptors();
-    let (origin, side) = (origin().start(), origin().start());
+    // Over HTTP/2, so that the thousand need not connect at the same moment.
+    let (origin, side) = (origin().start(), origin().http2().start());
     let mut guest = Guest::new();
     let ask = guest.call_out("side", "/slow/4000", 15_000);
     // The slots of those who wait are all of one instance, which counts them.
@@ -44,9 +45,16 @@ async fn a_thousand_wait_in_one_instance_and_others_do_not() {
             "(if (i32.ne (call $answer_status (local.get $ticket)) (i32.const 200)) (then unreachable))
              (if (i32.lt_u (global.get $seen) (i32.const 1000)) (then unreachable)) (i32.const 0)",
         );
-    let proxy = with(&guest, &origin, side.address())
+    let proxy = proxy()
         .config("workers: 1")
+        .config(ROUTES)
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"] }}, side: {{ endpoints: [\"{}\"], protocol: http2, timeouts: {{ head: 15s }} }} }}",
+            origin.address(),
+            side.address()
+        ))
         .config("plugins: { p: { file: p.wasm, on_failure: closed, budget: { call_outs: 1000, deadline: 1s } } }")
+        .file("p.wasm", guest.module())
         .start();
     let mut waiting = Vec::new();
     for _ in 0..10 {
@@ -230,6 +238,59 @@ async fn every_hook_can_wait() {
         assert_eq!(count("trap"), 0.0, "{hook}");
     }
     eventually("both workers' logs", || proxy.log_lines().len() == 3);
+}
+
+#[tokio::test]
+async fn a_body_that_is_held_waits_with_its_hook_and_can_be_changed_after_it() {
+    let (origin, side) = (origin().start(), origin().start());
+    for body in [0, 1] {
+        let mut guest = Guest::new();
+        let ask = guest.call_out("side", "/slow/50", 0);
+        let text = guest.bytes("as the other said");
+        let header = guest.header(body, "x-asked", "yes");
+        let hook = if body == 0 { "request_body" } else { "response_body" };
+        let guest = guest
+            .hook(
+                "configure",
+                &format!("(call $body_mode (i32.const {body}) (i32.const 3) (i64.const 1000) (i32.const 1))"),
+            )
+            .hook(hook, &format!("{ask} (i32.const 1)"))
+            .hook("resume", &format!("{header} (call $body_replace {text})"));
+        let proxy = with(&guest, &origin, side.address()).config(PLUGIN).start();
+        for mut client in [Connection::http1(proxy.address()).await, Connection::http2(proxy.address()).await] {
+            let answer = client.send(request("POST", "/x").body(Body::from("as sent")).unwrap()).await;
+            let (sent, seen) = (origin.last(), &answer.body[..]);
+            let (changed, asked) = match body {
+                0 => (&sent.body[..], sent.header("x-asked")),
+                _ => (seen, answer.header("x-asked").to_owned()),
+            };
+            assert_eq!((answer.status, changed, asked.as_str()), (200, &b"as the other said"[..], "yes"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_hook_of_an_exchange_waits_at_a_time() {
+    let origin = origin().start();
+    // The answer comes while the hook about the request's body still waits; the hook about the answer has its turn after it.
+    let mut guest = Guest::new();
+    let header = guest.header(1, "x-late", "yes");
+    let guest = guest
+        .hook("request_body", "(global.set $seen (i32.const 1)) (drop (call $sleep (i64.const 300))) (i32.const 1)")
+        .hook("resume", "(global.set $seen (i32.const 0)) (i32.const 0)")
+        .hook("response_head", &format!("(if (global.get $seen) (then unreachable)) {header} (i32.const 0)"));
+    let proxy = with(&guest, &origin, nowhere()).config("workers: 1").config(PLUGIN).start();
+    let (feed, body) = Body::fed(1);
+    assert!(feed.send("a piece").await);
+    let mut client = Connection::http2(proxy.address()).await;
+    let response = client.begin(request("POST", "/echo").body(body).unwrap()).await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["x-late"]),
+        (http::StatusCode::OK, &HeaderValue::from_static("yes"))
+    );
+    drop(feed);
+    let pending = [("plugin", "p"), ("hook", "request_body"), ("outcome", "pending")];
+    assert!(proxy.scrape().value("tidegate_plugin_calls_total", &pending) >= 1.0);
 }
 
 #[tokio::test]

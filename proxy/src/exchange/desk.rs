@@ -19,7 +19,9 @@ pub(super) struct Desk {
     stop: Cell<Option<Stop>>,
     /// Whether the exchange is over: there is no record any more, and its slots belong to others.
     over: Cell<bool>,
-    /// Whoever found no record here, or its slot in use.
+    /// Whoever found no record here.
+    without: RefCell<Vec<Waker>>,
+    /// Whoever found its slot in use.
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -28,7 +30,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn lay(&self, record: Box<Record>) {
         self.record.set(Some(record));
-        self.turn();
+        wake(&self.without);
     }
 
     pub(super) fn take(&self) -> Option<Box<Record>> {
@@ -48,27 +50,41 @@ impl Desk {
     /// The exchange is over.
     pub(super) fn close(&self) {
         self.over.set(true);
-        self.turn();
+        wake(&self.without);
+        wake(&self.waiting);
     }
 
     pub(super) fn is_over(&self) -> bool {
         self.over.get()
     }
 
-    /// Has the task woken when something has changed here.
-    pub(super) fn wait(&self, cx: &Context<'_>) {
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
+    /// Has the task woken when the record is here.
+    pub(super) fn wait_for_record(&self, cx: &Context<'_>) {
+        note(&self.without, cx);
     }
 
-    /// A hook does not wait any more, or the record is here again.
-    pub(super) fn turn(&self) {
-        // Apart, so that whoever is woken may come at once.
-        let waiting = self.waiting.take();
-        waiting.into_iter().for_each(Waker::wake);
+    /// Has the task woken when a hook does not wait any more.
+    pub(super) fn wait_for_turn(&self, cx: &Context<'_>) {
+        note(&self.waiting, cx);
     }
+
+    /// A hook does not wait any more.
+    pub(super) fn turn(&self) {
+        wake(&self.waiting);
+    }
+}
+
+fn note(waiting: &RefCell<Vec<Waker>>, cx: &Context<'_>) {
+    let mut waiting = waiting.borrow_mut();
+    if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+        waiting.push(cx.waker().clone());
+    }
+}
+
+fn wake(waiting: &RefCell<Vec<Waker>>) {
+    // Apart, so that whoever is woken may come at once.
+    let waiting = waiting.take();
+    waiting.into_iter().for_each(Waker::wake);
 }
 
 impl fmt::Debug for Desk {

@@ -196,7 +196,7 @@ impl Filter {
         if let Some(desk) = means.desk
             && instance.is_waiting(reader.slot)
         {
-            desk.wait(cx);
+            desk.wait_for_turn(cx);
             self.at = At::Reader(position, matter);
             return Poll::Pending;
         }

@@ -145,7 +145,7 @@ impl Exchange {
     /// Has the task woken when it may be its turn.
     pub(super) fn wait_turn(&self, cx: &Context<'_>) {
         if let Some(desk) = self.desk() {
-            desk.wait(cx);
+            desk.wait_for_turn(cx);
         }
     }
 

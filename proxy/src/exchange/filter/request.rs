@@ -39,7 +39,7 @@ impl http_body::Body for RequestFilter {
             return Pin::new(body).poll_frame(cx);
         }
         let Some(record) = desk.take() else {
-            desk.wait(cx);
+            desk.wait_for_record(cx);
             return Poll::Pending;
         };
         let mut record = Some(record);
