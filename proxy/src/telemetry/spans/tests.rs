@@ -118,6 +118,38 @@ fn an_exchange_is_a_server_span_with_its_attempts_and_its_plugins_spans_below() 
 }
 
 #[test]
+fn requests_of_plugins_are_spans_that_say_what_became_of_them() {
+    let worker = worker();
+    let mut record = begin(&worker, request("/", &[("x-request-id", "abc")]));
+    let own = record.trace.span.0;
+    let ask = |record: &mut Record| {
+        let mut request = http::Request::get("/check?key=secret").body(()).unwrap();
+        let span = record.call_out(&"auth".into(), &"users".into(), &mut request);
+        let parent = request.headers()["traceparent"].to_str().unwrap().to_owned();
+        assert!(parent.contains(&format!("{:016x}", span.0)), "{parent}");
+        assert_eq!(request.headers()["x-request-id"], "abc");
+        span
+    };
+    let (good, bad, _given_up) = (ask(&mut record), ask(&mut record), ask(&mut record));
+    record.call_out_ended(good, Some("10.0.0.7:80".into()), Ok(http::StatusCode::OK));
+    record.call_out_ended(bad, Some("[::1]:80".into()), Err(Reason::ConnectFailed));
+    let spans = grow(&mut record);
+    let [server, good, bad, given_up] = spans.as_slice() else { panic!("{spans:?}") };
+    for span in [good, bad, given_up] {
+        assert_eq!((span.name.as_ref(), &span.span_kind), ("GET", &SpanKind::Client));
+        assert_eq!(u64::from_be_bytes(span.parent_span_id.to_bytes()), own);
+        assert_eq!(attribute(span, "tidegate.plugin").as_deref(), Some("auth"));
+        assert_eq!(attribute(span, "url.path").as_deref(), Some("/check"));
+    }
+    let errors = [good, bad, given_up].map(|span| attribute(span, "error.type"));
+    assert_eq!(errors, [None, Some("connect_failed".to_owned()), Some("cancelled".to_owned())]);
+    assert_eq!(attribute(good, "http.response.status_code").as_deref(), Some("200"));
+    assert_eq!(attribute(bad, "server.address").as_deref(), Some("::1"));
+    assert_eq!((&good.status, given_up.end_time), (&Status::Unset, server.end_time));
+    assert!(matches!(bad.status, Status::Error { .. }));
+}
+
+#[test]
 fn what_failed_says_so_in_the_words_of_the_log() {
     let worker = worker();
     for (status, error, failed, word) in [

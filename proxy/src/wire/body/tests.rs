@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use http::HeaderMap;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::Instant;
@@ -163,6 +164,38 @@ fn no_timer_is_armed_for_a_piece_that_is_there() {
     let mut body = pin!(Body::full("abc").idle_timeout(Duration::from_secs(1), Reason::Timeout).collect());
     let polled = body.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(polled, Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn what_was_read_ahead_comes_first_with_the_length_of_all() {
+    run(async {
+        let whole = Body::ahead("abc".into(), Some(Body::full("def")), None);
+        assert_eq!((whole.size_hint().exact(), whole.is_end_stream()), (Some(6), false));
+        assert_eq!(whole.collect().await.unwrap().to_bytes(), "abcdef");
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\nx-sum: 1\r\n\r\n";
+        let (rest, _client) = arriving(head).await;
+        let streamed = Body::ahead("abc".into(), Some(rest), None);
+        assert_eq!(streamed.size_hint().exact(), None);
+        let streamed = streamed.collect().await.unwrap();
+        assert_eq!(streamed.trailers().unwrap()["x-sum"], "1");
+        assert_eq!(streamed.to_bytes(), "abcdef");
+    });
+}
+
+#[test]
+fn trailers_that_were_read_ahead_leave_no_length_that_would_hide_them() {
+    run(async {
+        let trailers: HeaderMap =
+            [(http::HeaderName::from_static("x-sum"), "1".parse().unwrap())].into_iter().collect();
+        for first in ["abc", ""] {
+            let body = Body::ahead(first.into(), None, Some(trailers.clone()));
+            assert_eq!((body.size_hint().exact(), body.is_end_stream()), (None, false), "{first:?}");
+            let body = body.collect().await.unwrap();
+            assert_eq!(body.trailers(), Some(&trailers));
+            assert_eq!(body.to_bytes(), first);
+        }
+        assert!(Body::ahead("".into(), None, None).is_end_stream());
+    });
 }
 
 #[test]
