@@ -19,10 +19,10 @@ pub async fn play(cases: Vec<Case>) {
     let mut broken = Vec::new();
     for adapter in ADAPTERS {
         let stage = Stage::start(adapter, cases.clone());
-        for number in 0..cases.len() {
+        for (number, case) in cases.iter().enumerate() {
             let problems = stage.case(number).await;
             if !problems.is_empty() {
-                let promise = &cases[number].promise;
+                let promise = &case.promise;
                 broken.push(format!("{}: {promise}:\n    {}", adapter.name(), problems.join("\n    ")));
             }
         }

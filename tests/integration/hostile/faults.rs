@@ -27,6 +27,11 @@ async fn a_trap_costs_one_exchange() {
 }
 
 #[tokio::test]
+async fn a_trap_in_an_instance_of_ones_own_is_a_fault_like_others() {
+    falls("isolated", request_head("unreachable"), ", isolation: exchange", TRAP).await;
+}
+
+#[tokio::test]
 async fn endless_recursion_costs_one_exchange() {
     // The stack ends long before the deadline of a slow machine.
     falls("recursion", fixture("deep_recursion"), ", budget: { deadline: 1s }", TRAP).await;

@@ -93,7 +93,7 @@ async fn exports_and_imports_of_wrong_types_are_named() {
         ),
         (
             "a memory from the host",
-            wasm(&format!("(import \"env\" \"memory\" (memory 1)) (export \"memory\" (memory 0))")),
+            wasm("(import \"env\" \"memory\" (memory 1)) (export \"memory\" (memory 0))"),
             "env.memory",
         ),
         ("a global from the host", wasm(&format!("(import \"env\" \"stack\" (global i32)) {MEMORY}")), "env.stack"),
