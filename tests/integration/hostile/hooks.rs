@@ -118,7 +118,8 @@ async fn ask(proxy: &Proxy, hook: Hook, closed: bool) -> Option<Answer> {
     let path = match hook {
         Hook::BreakerTransition => "/status/503",
         Hook::ResponseBody | Hook::ResponseTrailers => "/trailers",
-        _ => "/echo",
+        // Answered when the body was read: an answer that has begun before could only break off.
+        _ => "/",
     };
     let body = match hook {
         Hook::RequestBody | Hook::RequestTrailers => {
