@@ -80,7 +80,7 @@ pub(super) async fn send(exchange: &mut Exchange, body: &mut Body, key: Option<K
     }
     if let Some(permit) = permit {
         let owes = exchange.request_body.as_ref().is_some_and(|body| !body.complete.get());
-        let record = exchange.record.as_ref();
+        let record = exchange.record.as_deref();
         match (&sent, record.and_then(|record| record.response.as_ref())) {
             (Ok(_), Some(response)) => permit.settle(response.status),
             (Err(stop), _) if blames_upstream(blamed(stop, record), owes) => permit.fail(),
@@ -93,7 +93,7 @@ pub(super) async fn send(exchange: &mut Exchange, body: &mut Body, key: Option<K
 
 /// What is to be said of the upstream: what became of the last attempt, else why there was none. A deadline that ends while a plugin
 /// waits between two attempts is not the upstream's doing.
-fn blamed(stop: &Stop, record: Option<&Box<Record>>) -> Option<Reason> {
+fn blamed(stop: &Stop, record: Option<&Record>) -> Option<Reason> {
     let tried = record.and_then(|record| record.attempts.last()).and_then(|attempt| attempt.error);
     tried.or(match stop {
         Stop::Refused(refusal) if refusal.reason == Reason::NoEndpoint => Some(refusal.reason),

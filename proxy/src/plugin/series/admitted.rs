@@ -17,17 +17,20 @@ pub(in crate::plugin) struct Admitted {
     known: Mutex<Known>,
 }
 
+/// Of labels.
+type Values = Box<[Box<str>]>;
+
 #[derive(Default)]
 struct Known {
     /// By metric and label values.
-    series: HashMap<(Box<str>, Box<[Box<str>]>), Family>,
+    series: HashMap<(Box<str>, Values), Family>,
     generations: HashMap<u64, Vocabulary>,
     /// `tidegate.plugin.series`, of the shared shard.
     gauge: Option<Gauge>,
 }
 
 /// What one generation can say: its metrics, and for each of their labels the values.
-pub(in crate::plugin) struct Vocabulary(HashMap<Box<str>, Vec<Box<[Box<str>]>>>);
+pub(in crate::plugin) struct Vocabulary(HashMap<Box<str>, Vec<Values>>);
 
 // === impl Admitted ===
 
