@@ -52,19 +52,21 @@ async fn a_thousand_at_once_keep_nobody_from_being_served_and_are_gone_in_time()
     let most = resident_bytes(proxy.id());
 
     let begun = Instant::now();
-    let (mut served, mut slowest) = (0, Duration::ZERO);
+    let mut waits = Vec::new();
     while proxy.scrape().value("tidegate_connections_active", &[]) > 1.0 {
         let asked = Instant::now();
         assert_eq!(bystander.get("/").await.status, 200);
-        slowest = slowest.max(asked.elapsed());
-        served += 1;
+        waits.push(asked.elapsed());
         // A head that comes byte by byte gains no time.
         for client in heads.iter_mut().step_by(40) {
             client.send("a");
         }
         assert!(begun.elapsed() < LIMIT * 3, "some do not go");
     }
-    assert!(served >= 20 && slowest < LIMIT / 2, "{served} served, the slowest in {slowest:?}");
+    // Not the slowest: on a busy machine that one tells of the machine.
+    waits.sort();
+    let (served, most_in) = (waits.len(), waits[waits.len() * 95 / 100]);
+    assert!(served >= 20 && most_in < LIMIT / 8, "{served} served, 95 % of them in {most_in:?}");
     assert!(most < before + 128 * 1024 * 1024, "{} KiB", (most - before) / 1024);
 
     // Who can be answered was; whoever takes nothing cannot be.

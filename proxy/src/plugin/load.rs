@@ -223,7 +223,7 @@ impl Loaded {
         self.program.says_names
     }
 
-    /// How often [`Instance::tick`](super::Instance::tick) is to be called on each worker; `None` for never.
+    /// How often the hook `tick` is to be called on each worker; `None` for never.
     pub fn tick_interval(&self) -> Option<Duration> {
         self.definitions.tick.filter(|_| self.subscribes(Hook::Tick))
     }
