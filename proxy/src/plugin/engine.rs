@@ -1,9 +1,9 @@
 //! The WASM engine and its clock: one for the process, shared by every plugin and worker.
 //! It knows no plugin and no exchange.
 //!
-//! Instances are allocated on demand, with copy-on-write memory images. One is made for each plugin and worker, and after a trap,
-//! never for a request; to make and configure it takes 15 us (`benches/hooks.rs`). The pooling allocator could save some
-//! 5 us of that, but would reserve the addresses of all its slots at the start, 4 GiB each: 4 TiB for its usual 1,000.
+//! Instances are allocated on demand, with copy-on-write memory images. One is made for each plugin and worker, and after a trap;
+//! for each exchange only with `isolation: exchange`. To make and configure it takes 15 us (`benches/hooks.rs`). The pooling allocator
+//! could save some 5 us of that, but would reserve the addresses of all its slots at the start, 4 GiB each: 4 TiB for its usual 1,000.
 
 use std::collections::HashMap;
 use std::path::Path;
