@@ -12,20 +12,20 @@ use super::bystander::Bystander;
 use super::fixture;
 use crate::contract::EFFECTS;
 
-const DEADLINE: Duration = Duration::from_millis(5);
+pub(super) const DEADLINE: Duration = Duration::from_millis(5);
 /// What the deadline may be late by.
-const MARGIN: Duration = Duration::from_millis(10);
+pub(super) const MARGIN: Duration = Duration::from_millis(10);
 /// A machine that wakes its threads this soon does nothing else.
 const QUIET: Duration = Duration::from_millis(2);
 
 /// How late this machine wakes a thread that sleeps, at worst, while it is asked.
-struct Machine {
+pub(super) struct Machine {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Duration>,
 }
 
 impl Machine {
-    fn watch() -> Self {
+    pub(super) fn watch() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -41,7 +41,7 @@ impl Machine {
         Self { stop, thread }
     }
 
-    fn worst(self) -> Duration {
+    pub(super) fn worst(self) -> Duration {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
     }

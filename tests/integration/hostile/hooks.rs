@@ -1,10 +1,12 @@
-//! A trap in each hook, and what it costs: the exchange where something can be refused, and otherwise nothing but the instance.
+//! A trap in each hook, and an endless loop, and what they cost: the exchange where something can be refused, and otherwise nothing but
+//! the instance.
 //! It knows every hook by the ABI's list, and the traffic that brings a plugin there.
 
 use tidegate_abi::{Hook, Signature};
 use tidegate_tests::{Answer, Body, Connection, Origin, Proxy, origin, proxy, request, wasm};
 
 use super::bystander::Bystander;
+use super::held::{DEADLINE, MARGIN, Machine};
 
 /// What the client sees when the plugin fails closed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,8 +41,27 @@ fn cost(hook: Hook) -> Cost {
     }
 }
 
-/// A module with this one hook, which traps.
-fn trapping(hook: Hook) -> Vec<u8> {
+/// What a hook does.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    body: &'static str,
+    /// What it may take.
+    deadline: &'static str,
+    /// What it is called in the metric of calls, and in an answer.
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+const TRAP: Fault = Fault { body: "unreachable", deadline: "5s", outcome: "trap", reason: "plugin_trap" };
+const LOOP: Fault = Fault {
+    body: "(loop $for_ever (br $for_ever)) unreachable",
+    deadline: "5ms",
+    outcome: "deadline",
+    reason: "plugin_deadline",
+};
+
+/// A module with this one hook.
+fn module(hook: Hook, body: &str) -> Vec<u8> {
     let kind = match hook.signature() {
         Signature::Plain => "(result i32)",
         Signature::Deciding => "(param i32) (result i32)",
@@ -52,7 +73,7 @@ fn trapping(hook: Hook) -> Vec<u8> {
     } else {
         ""
     };
-    wasm(&format!("{ticks} (memory (export \"memory\") 1) (func (export \"{}\") {kind} unreachable)", hook.export()))
+    wasm(&format!("{ticks} (memory (export \"memory\") 1) (func (export \"{}\") {kind} {body})", hook.export()))
 }
 
 fn name(hook: Hook, closed: bool) -> String {
@@ -60,15 +81,15 @@ fn name(hook: Hook, closed: bool) -> String {
 }
 
 /// All hooks in one proxy: a route, a listener and a plugin for each, twice.
-fn start(origin: &Origin) -> Proxy {
+fn start(origin: &Origin, fault: Fault) -> Proxy {
     let mut builder = proxy();
     for hook in Hook::ALL {
-        builder = builder.file(&format!("{}.wasm", hook.name()), trapping(hook));
+        builder = builder.file(&format!("{}.wasm", hook.name()), module(hook, fault.body));
     }
-    builder.config(config(origin, 1)).start()
+    builder.config(config(origin, fault, 1)).start()
 }
 
-fn config(origin: &Origin, generation: u32) -> String {
+fn config(origin: &Origin, fault: Fault, generation: u32) -> String {
     let nowhere = "127.0.0.1:1";
     let (mut listeners, mut routes, mut plugins, mut fragile) =
         (String::new(), String::new(), String::new(), String::new());
@@ -92,9 +113,10 @@ fn config(origin: &Origin, generation: u32) -> String {
                 );
             }
             plugins += &format!(
-                "\n  {name}: {{ file: {}.wasm, config: {{ generation: {generation} }}, on_failure: {}, budget: {{ deadline: 5s }} }}",
+                "\n  {name}: {{ file: {}.wasm, config: {{ generation: {generation} }}, on_failure: {}, budget: {{ deadline: {} }} }}",
                 hook.name(),
-                if closed { "closed" } else { "open" }
+                if closed { "closed" } else { "open" },
+                fault.deadline
             );
         }
     }
@@ -145,10 +167,9 @@ async fn ask(proxy: &Proxy, hook: Hook, closed: bool) -> Option<Answer> {
     Answer::read(begun.ok()?).await.ok()
 }
 
-#[tokio::test]
-async fn a_trap_in_each_hook_costs_what_that_hook_can_refuse() {
-    let origin = origin().start();
-    let proxy = start(&origin);
+/// Brings each plugin to its hook, and looks at what that costs.
+async fn costs(origin: &Origin, fault: Fault) -> Proxy {
+    let proxy = start(origin, fault);
     let bystander = Bystander::start(proxy.listener("web"));
     for hook in Hook::ALL {
         for closed in [false, true] {
@@ -160,7 +181,7 @@ async fn a_trap_in_each_hook_costs_what_that_hook_can_refuse() {
             };
             let expected = match cost(hook) {
                 _ if !closed => plain,
-                Cost::Exchange | Cost::FailedExchange => Some((500, "plugin_trap".to_owned())),
+                Cost::Exchange | Cost::FailedExchange => Some((500, fault.reason.to_owned())),
                 Cost::Answer => None,
                 Cost::Nothing => plain,
             };
@@ -169,19 +190,19 @@ async fn a_trap_in_each_hook_costs_what_that_hook_can_refuse() {
         bystander.goes_on();
     }
     // Another generation: what could not be handed over is not there, and nothing is lost but that.
-    assert_eq!(proxy.reload(config(&origin, 2)).status(), 200);
+    assert_eq!(proxy.reload(config(origin, fault, 2)).status(), 200);
     for hook in Hook::ALL.into_iter().filter(|hook| *hook != Hook::Configure) {
         for closed in [false, true] {
             let name = name(hook, closed);
-            let labels = [("plugin", name.as_str()), ("hook", hook.name()), ("outcome", "trap")];
-            tidegate_tests::eventually(&format!("{name} has trapped"), || {
+            let labels = [("plugin", name.as_str()), ("hook", hook.name()), ("outcome", fault.outcome)];
+            tidegate_tests::eventually(&format!("{name} has failed"), || {
                 proxy.scrape().value("tidegate_plugin_calls_total", &labels) >= 1.0
             });
             let restarts = proxy.scrape().value("tidegate_plugin_restarts_total", &[("plugin", &name)]);
-            assert!(restarts >= 1.0, "{name}: the instance that trapped was not replaced");
+            assert!(restarts >= 1.0, "{name}: the instance that failed was not replaced");
             let said = proxy.diagnostics();
             let said = said.iter().any(|line| line["plugin"] == name.as_str() && line["hook"] == hook.name());
-            assert!(said, "{name}: nothing was said of its trap");
+            assert!(said, "{name}: nothing was said of its fault");
         }
     }
     for closed in [false, true] {
@@ -189,4 +210,32 @@ async fn a_trap_in_each_hook_costs_what_that_hook_can_refuse() {
         assert_eq!(proxy.scrape().get("tidegate_plugin_state", &[("plugin", &plugin)]), Some(0.0));
     }
     bystander.end();
+    proxy
+}
+
+#[tokio::test]
+async fn a_trap_in_each_hook_costs_what_that_hook_can_refuse() {
+    costs(&origin().start(), TRAP).await;
+}
+
+#[tokio::test]
+async fn an_endless_loop_in_each_hook_costs_the_same_and_holds_the_worker_for_its_deadline() {
+    let machine = Machine::watch();
+    let proxy = costs(&origin().start(), LOOP).await;
+    let worst = machine.worst();
+    let scrape = proxy.scrape();
+    for hook in Hook::ALL.into_iter().filter(|hook| *hook != Hook::Configure) {
+        // On the average of its calls; of the two plugins, what the proxy did and not the machine.
+        let held = [false, true].map(|closed| {
+            let name = name(hook, closed);
+            let of = |what| {
+                let metric = format!("tidegate_plugin_hook_duration_seconds_{what}");
+                scrape.value(&metric, &[("plugin", name.as_str()), ("hook", hook.name())])
+            };
+            of("sum") / of("count")
+        });
+        let least = held[0].min(held[1]);
+        let most = (DEADLINE + MARGIN + worst).as_secs_f64();
+        assert!((0.004..=most).contains(&least), "{hook:?}: held for {held:?} s; this machine was {worst:?} late");
+    }
 }
