@@ -212,7 +212,37 @@ pub(in crate::contract) fn cases() -> Vec<Case> {
             .upstreams("{self}: { endpoints: [\"{nowhere}\", \"127.0.0.1:1\"] }")
             .without(&Expect::Status(200)),
     );
+    cases.extend([Hook::RequestHead, Hook::RequestBody, Hook::RequestTrailers].map(answers));
+    cases.extend([Hook::UpstreamChosen, Hook::ResponseHead].map(answers));
+    cases.push(
+        answers(Hook::UpstreamError).route("upstream: {self}").upstreams("{self}: { endpoints: [\"{nowhere}\"] }"),
+    );
+    cases.push(
+        answers(Hook::Retry)
+            .route("upstream: {self}")
+            .upstreams("{self}: { endpoints: [\"{nowhere}\", \"127.0.0.1:1\"] }"),
+    );
     cases
+}
+
+/// Every hook that may answer may wait before it does.
+fn answers(hook: Hook) -> Case {
+    case(format!("{} answers once it has waited", hook.name()))
+        .at(hook, [act!(call_out: ask("/status/204")).note("ticket")])
+        .resumed(hook, [act!(reply: 403, "", "no entry").note("reply")])
+        .resume_ends(hook, [End::Reply])
+        .send(match hook {
+            Hook::RequestBody => post("/", ["hello"]),
+            Hook::RequestTrailers => post("/", ["hello"]).header("trailer", "x-sum").trailer("x-sum", "5").http2(),
+            _ => get("/bytes/3"),
+        })
+        .notes("reply", 0)
+        .expect([
+            Expect::Status(403),
+            Expect::Body("no entry".to_owned()),
+            Expect::Field("status", 403.into()),
+            Expect::Calls(hook, "pending", 0),
+        ])
 }
 
 /// Every hook of an exchange but `log` may wait for an answer.
