@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue};
 use tidegate_tests::{
-    Body, Connection, Guest, Origin, Proxy, ProxyBuilder, get, origin, proxy, request, resident_bytes,
+    Body, Connection, Guest, Origin, Proxy, ProxyBuilder, get, origin, proxy, raw_origin, request, resident_bytes,
 };
 
 const STREAM: u8 = 0;
@@ -15,9 +15,13 @@ const REJECT: u8 = 1;
 const FAIL: u8 = 2;
 
 fn with(guest: &Guest, origin: &Origin, on_failure: &str) -> ProxyBuilder {
+    with_upstream(guest, origin.address(), on_failure)
+}
+
+fn with_upstream(guest: &Guest, upstream: std::net::SocketAddr, on_failure: &str) -> ProxyBuilder {
     proxy()
         .config("routes: [{ name: app, upstream: app, plugins: [p] }]")
-        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{upstream}\"] }} }}"))
         .config(format!("plugins: {{ p: {{ file: p.wasm, on_failure: {on_failure}, budget: {{ deadline: 1s }} }} }}"))
         .file("p.wasm", guest.module())
 }
@@ -295,6 +299,33 @@ async fn a_response_that_breaks_while_it_is_held_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_response_whose_first_piece_is_broken_is_an_error_while_it_is_held() {
+    for (broken, reason) in [
+        ("content-length: 5\r\n\r\n", "upstream_body_incomplete"),
+        ("transfer-encoding: chunked\r\n\r\n", "upstream_body_incomplete"),
+        ("transfer-encoding: chunked\r\n\r\nno number\r\n", "upstream_protocol"),
+    ] {
+        let origin = raw_origin(move |_, connection| {
+            if connection.head().is_some() {
+                connection.send(format!("HTTP/1.1 200 OK\r\n{broken}"));
+            }
+        });
+        for mode in [PEEK, BUFFER] {
+            let guest = wanting(Guest::new().hook("response_body", "unreachable"), 1, mode, 1000, PASS);
+            let proxy = with_upstream(&guest, origin.address(), "closed").start();
+            for client in &mut both(&proxy).await {
+                let answer = client.get("/x").await;
+                assert_eq!((answer.status, answer.reason().as_str()), (502, reason), "{broken:?} in mode {mode}");
+            }
+            for line in proxy.wait_for_log(2) {
+                assert_eq!((&line["error"]["reason"], &line["attempts"]), (&reason.into(), &1.into()), "{line}");
+            }
+            assert_eq!(proxy.scrape().value("tidegate_plugin_calls_total", &[("hook", "response_body")]), 0.0);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hook_that_fails_in_the_middle_breaks_the_body() {
     let origin = origin().start();
     // At the second piece.
@@ -352,4 +383,39 @@ async fn trailers_are_changed_in_both_directions() {
     );
     assert_eq!(got["x-checksum"], "abc");
     assert_eq!(got["x-more"], "of the response");
+}
+
+#[tokio::test]
+async fn over_http1_only_trailers_that_were_announced_go_on() {
+    for http2 in [false, true] {
+        let origin = if http2 { origin().http2().start() } else { origin().start() };
+        let mut guest = Guest::new();
+        let sides = [2, 3].map(|map| guest.header(map, "x-more", "unannounced"));
+        let guest = guest
+            .hook("request_trailers", &format!("{} (i32.const 0)", sides[0]))
+            .hook("response_trailers", &format!("{} (i32.const 0)", sides[1]));
+        let protocol = if http2 { "http2" } else { "http1" };
+        let proxy = proxy()
+            .config("routes: [{ name: app, upstream: app, plugins: [p] }]")
+            .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: {protocol} }} }}", origin.address()))
+            .config("plugins: { p: { file: p.wasm, on_failure: closed, budget: { deadline: 1s } } }")
+            .file("p.wasm", guest.module())
+            .start();
+        for mut client in both(&proxy).await {
+            let (feed, body) = Body::fed(2);
+            assert!(feed.send("text").await);
+            let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), HeaderValue::from_static("abc"))]);
+            assert!(feed.trailers(trailers).await);
+            drop(feed);
+            let asked = request("POST", "/trailers").header("te", "trailers").header("trailer", "x-checksum");
+            let answer = client.send(asked.body(body).unwrap()).await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, "with trailers"));
+            let (sent, got) = (origin.last().trailers.unwrap(), answer.trailers.unwrap());
+            assert_eq!(
+                (&sent["x-checksum"], &got["x-checksum"]),
+                (&"abc".parse().unwrap(), &"abc".parse::<HeaderValue>().unwrap())
+            );
+            assert_eq!((sent.contains_key("x-more"), got.contains_key("x-more")), (http2, client.is_http2()));
+        }
+    }
 }

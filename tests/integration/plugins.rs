@@ -1,7 +1,9 @@
 //! Plugins that behave: the shipped ones, and small ones written here for each effect and for the order of a chain.
 //! What goes wrong with plugins is in `hostile`.
 
-use tidegate_tests::{Origin, ProxyBuilder, collector, eventually, get, origin, proxy, raw, wasm};
+use tidegate_tests::{
+    Body, Connection, Guest, Origin, ProxyBuilder, collector, eventually, get, origin, proxy, raw, request, wasm,
+};
 
 fn with_plugins(origin: &Origin, chain: &str, plugins: &str) -> ProxyBuilder {
     proxy()
@@ -256,6 +258,48 @@ async fn a_hook_that_is_not_exported_is_not_called() {
 }
 
 #[tokio::test]
+async fn twenty_plugins_without_a_hook_for_an_exchange_have_no_part_in_it() {
+    let origin = origin().start();
+    // An instance says when it starts; for an exchange none has to.
+    let mut guest = Guest::new();
+    let line = guest.bytes("an instance has started");
+    let guest = guest
+        .hook("configure", &format!("(drop (call $log_line (i32.const 2) {line})) (i32.const 0)"))
+        .hook("tick", "unreachable")
+        .hook("release", "unreachable");
+    let names: Vec<String> = (0..20).map(|number| format!("idle{number}")).collect();
+    let plugins: String = names
+        .iter()
+        .zip(["worker", "exchange"].iter().cycle())
+        .map(|(name, isolation)| {
+            format!("  {name}: {{ file: idle.wasm, on_failure: closed, isolation: {isolation} }}\n")
+        })
+        .collect();
+    let proxy = with_plugins(&origin, &names.join(", "), &plugins).file("idle.wasm", guest.module()).start();
+    let started = || proxy.stderr_text().matches("an instance has started").count();
+    let before = started();
+    assert!(before >= 20, "{before}");
+    for mut client in [Connection::http1(proxy.address()).await, Connection::http2(proxy.address()).await] {
+        let (feed, body) = Body::fed(2);
+        assert!(feed.send("text").await);
+        let trailers = [("x-checksum".parse().unwrap(), "abc".parse().unwrap())];
+        assert!(feed.trailers(trailers.into_iter().collect()).await);
+        drop(feed);
+        let asked = request("POST", "/trailers").header("te", "trailers").header("trailer", "x-checksum");
+        let answer = client.send(asked.body(body).unwrap()).await;
+        assert_eq!((answer.status, answer.trailers.unwrap()["x-checksum"].as_bytes()), (200, &b"abc"[..]));
+        assert_eq!(origin.last().trailers.unwrap()["x-checksum"], "abc");
+        // A body that nobody changes keeps its length.
+        assert_eq!(client.get("/bytes/100000").await.header("content-length"), "100000");
+    }
+    proxy.wait_for_log(4);
+    let scrape = proxy.scrape();
+    assert_eq!(scrape.value("tidegate_plugin_calls_total", &[]), 0.0);
+    assert_eq!(scrape.value("tidegate_plugin_restarts_total", &[]), 0.0);
+    assert_eq!(started(), before);
+}
+
+#[tokio::test]
 async fn answers_of_our_own_pass_the_response_hooks_last_to_first() {
     let origin = origin().start();
     // Each adds its letter to the answer; `b` answers requests itself.
@@ -325,7 +369,7 @@ async fn what_an_instance_keeps_for_an_exchange_is_let_go_with_it() {
     let proxy = with_plugins(&origin, "few", "  few: { file: few.wasm, on_failure: closed }\n")
         .file("few.wasm", module)
         .start();
-    let mut client = tidegate_tests::Connection::http1(proxy.address()).await;
+    let mut client = Connection::http1(proxy.address()).await;
     for _ in 0..10 {
         assert_eq!(client.get("/x").await.status, 200);
     }
