@@ -33,6 +33,7 @@ mod plugin_auth;
 mod plugin_bodies;
 mod plugin_body_metrics;
 mod plugin_connections;
+mod plugin_ends;
 mod plugin_events;
 mod plugin_routing;
 mod plugin_waiting;

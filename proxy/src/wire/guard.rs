@@ -320,6 +320,25 @@ impl<IO: AsyncRead + Unpin> Guard<IO> {
         Poll::Ready(Ok(()))
     }
 
+    /// While an exchange is under way, reads a little of what comes next, whether hyper asks for it or not: else nobody would see that
+    /// the client leaves before its body is wanted.
+    ///
+    /// # Errors
+    /// When it has left: with an error on the connection, or an end behind which nothing waits to be answered.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let owes = self.handle.idle_since().is_none();
+        while owes && matches!(self.state, State::Body(_) | State::Head(_)) && self.buffer.len() < PIECE {
+            match self.poll_fill(cx) {
+                Poll::Pending => break,
+                // A request that came before the end is answered.
+                Poll::Ready(Ok(0)) if matches!(self.state, State::Head(_)) && !self.buffer.is_empty() => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Poll::Ready(read) => _ = read?,
+            }
+        }
+        Ok(())
+    }
+
     fn break_off(&mut self, reason: Reason, kind: io::ErrorKind) -> io::Error {
         self.handle.break_body(reason);
         self.state = State::Broken;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::wire::guard::Guard;
@@ -57,7 +57,7 @@ impl<IO: AsyncWrite + Unpin> Guard<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().poll_message(cx, |io, cx| io.poll_write(cx, bytes))
     }
@@ -73,6 +73,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
             Poll::Ready(Ok(())) => Pin::new(&mut this.io).poll_flush(cx),
             unfinished => unfinished,
         };
+        // hyper flushes whenever it has done what it can, and reads nothing while nobody asks for the body that is next.
+        if result.is_ready() {
+            this.look_ahead(cx)?;
+        }
         this.poll_stalled(cx, result)
     }
 
