@@ -138,7 +138,7 @@ fn kind(expected: &Expect, note: &str) -> Option<char> {
     match expected {
         Expect::Note(name, number) if name == note => Some(of_number(*number)),
         Expect::Once(name, number) if *name == note => Some(of_number(*number)),
-        Expect::Text(name, _) | Expect::TextHas(name, _) | Expect::NoneOf(name, _) if name == note => Some('a'),
+        Expect::Text(name, _) | Expect::TextHas(name, _) if name == note => Some('a'),
         Expect::Last(name, _) | Expect::Positive(name) if *name == note => Some('a'),
         _ => None,
     }
