@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
 use tidegate_tests::{
-    Body, Connection, Guest, Origin, PATIENCE, ProxyBuilder, collector, eventually, get, nowhere, origin, proxy,
-    raise_descriptors, raw, raw_origin, request,
+    Body, Connection, Guest, Origin, PATIENCE, ProxyBuilder, RawOrigin, collector, eventually, get, nowhere, origin,
+    proxy, raise_descriptors, raw, raw_origin, request,
 };
 
 /// `side` is for call-outs.
@@ -334,4 +334,84 @@ async fn a_deadline_that_a_plugin_uses_up_says_nothing_of_the_upstream() {
         assert_eq!(line["attempts"], 0, "{line}");
     }
     assert_eq!(proxy.scrape().value("tidegate_breaker_state", &[("upstream", "app")]), 0.0);
+}
+
+/// A service whose first connection is answered when it is said, and every other at once.
+fn held() -> (RawOrigin, Arc<AtomicBool>) {
+    let release = Arc::new(AtomicBool::new(false));
+    let released = Arc::clone(&release);
+    let service = raw_origin(move |number, connection| {
+        while connection.head().is_some() {
+            if number == 0 {
+                eventually("the first may be answered", || released.load(Ordering::SeqCst));
+            }
+            connection.send("HTTP/1.1 204 No Content\r\n\r\n");
+        }
+    });
+    (service, release)
+}
+
+#[test]
+fn who_waits_in_an_instance_that_is_lost_meets_a_fault_when_it_would_be_resumed() {
+    for on_failure in ["open", "closed"] {
+        let (origin, (side, release)) = (origin().start(), held());
+        let mut guest = Guest::new();
+        let ask = guest.call_out("side", "/x", 0);
+        let guest = guest
+            .hook("request_head", &format!("{ask} (i32.const 1)"))
+            .hook("resume", "(i32.const 0)")
+            .hook("response_head", "unreachable");
+        let proxy = with(&guest, &origin, side.address())
+            .config("workers: 1")
+            .config(format!(
+                "plugins: {{ p: {{ file: p.wasm, on_failure: {on_failure}, budget: {{ deadline: 5s }} }} }}"
+            ))
+            .start();
+        let ask = || {
+            let mut client = raw(proxy.address());
+            client.send("GET /x HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            client
+        };
+        let mut first = ask();
+        eventually("the first waits", || side.connections() == 1);
+        let status = if on_failure == "open" { 200 } else { 500 };
+        // What the second does costs the instance in which the first waits.
+        assert_eq!(ask().response().status(), status);
+        proxy.wait_for_metric("tidegate_plugin_restarts_total", &[("plugin", "p")], 1.0);
+        release.store(true, Ordering::SeqCst);
+        assert_eq!(first.response().status(), status, "{on_failure}");
+        let traps = [("plugin", "p"), ("hook", "request_head"), ("outcome", "trap")];
+        assert_eq!(proxy.scrape().value("tidegate_plugin_calls_total", &traps), 1.0, "{on_failure}");
+        // Where it fails closed it ended there; else it went on, and its own answer met the trap.
+        assert_eq!(origin.count(), if on_failure == "open" { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn who_waits_during_a_reload_is_resumed_in_the_generation_that_it_began_with() {
+    let (origin, (side, release)) = (origin().start(), held());
+    let generation = |name: &str| {
+        let mut guest = Guest::new();
+        let ask = guest.call_out("side", "/x", 0);
+        let header = guest.header(0, "x-generation", name);
+        guest
+            .hook("request_head", &format!("(global.set $seen (i32.const 1)) {ask} (i32.const 1)"))
+            .hook("resume", &format!("(if (i32.eqz (global.get $seen)) (then unreachable)) {header} (i32.const 0)"))
+    };
+    let proxy = with(&generation("one"), &origin, side.address()).config("workers: 1").config(PLUGIN).start();
+    let generations = || proxy.scrape().value("tidegate_plugin_generations", &[("plugin", "p")]);
+    let ask = || {
+        let mut client = raw(proxy.address());
+        client.send("GET /x HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        client
+    };
+    let mut first = ask();
+    eventually("the first waits", || side.connections() == 1);
+    proxy.write("p.wasm", generation("two").module());
+    assert_eq!(proxy.ask_admin("POST", "/-/reload", "").status(), 200);
+    assert_eq!((ask().response().status(), origin.last().header("x-generation").as_str()), (200, "two"));
+    assert_eq!(generations(), 2.0);
+    release.store(true, Ordering::SeqCst);
+    assert_eq!((first.response().status(), origin.last().header("x-generation").as_str()), (200, "one"));
+    eventually("the old generation is gone", || generations() == 1.0);
 }
