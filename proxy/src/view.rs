@@ -295,6 +295,7 @@ impl View {
 
     /// The plugin's tick is over.
     pub(crate) fn ticked(&self, plugin: usize) {
+        self.retired.forget(plugin);
         if let Some(Some(plugin)) = self.plugins.get(plugin) {
             plugin.ticking.set(false);
         }
@@ -364,9 +365,9 @@ impl View {
         self.retired.set();
     }
 
-    /// Ready when another version has taken its place.
-    pub(crate) fn poll_retired(&self, cx: &Context<'_>) -> Poll<()> {
-        self.retired.poll(cx)
+    /// Ready when another version has taken its place; for the plugin's tick.
+    pub(crate) fn poll_retired(&self, plugin: usize, cx: &Context<'_>) -> Poll<()> {
+        self.retired.poll(plugin, cx)
     }
 
     /// Whether exchanges of this plugin fail when it does.

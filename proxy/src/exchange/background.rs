@@ -21,9 +21,10 @@ pub(crate) fn tick(view: &Rc<View>, now: Instant) {
         drop(tokio::task::spawn_local(async move {
             let view = Rc::clone(&seat.view);
             let mut call = pin!(seat.call(Hook::Tick, Matter::default()));
-            poll_fn(
-                |cx| if view.poll_retired(cx).is_ready() { Poll::Ready(()) } else { call.as_mut().poll(cx).map(drop) },
-            )
+            poll_fn(|cx| match view.poll_retired(plugin, cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => call.as_mut().poll(cx).map(drop),
+            })
             .await;
             view.ticked(plugin);
         }));
