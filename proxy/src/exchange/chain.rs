@@ -76,7 +76,7 @@ pub(super) async fn piece(
     };
     passed(outcome)?;
     if hook == Hook::RequestBody
-        && let Some(wanted) = instance.take_orders()
+        && let Some(wanted) = instance.take_orders(slot)
     {
         orders::obey(exchange, *wanted)?;
     }
@@ -141,7 +141,7 @@ async fn wait(exchange: &mut Exchange, hook: Hook, mut halt: Halt) -> Result<(),
         let next = if called {
             passed(resumed(exchange, plugin, slot, &mut Matter::Exchange).await?)?;
             if hook == Hook::RequestHead
-                && let Some(wanted) = instance.take_orders()
+                && let Some(wanted) = instance.take_orders(slot)
             {
                 orders::obey(exchange, *wanted)?;
             }
@@ -262,10 +262,11 @@ impl<'a> Chain<'a> {
         Ok(*slot.get_or_insert_with(|| instance.open()))
     }
 
-    /// What the plugin that was called last wants.
+    /// What the plugin at the position wants, which was just called.
     fn orders(&self, position: usize) -> Option<Box<crate::plugin::contract::Orders>> {
         let plugin = *self.route.plugins.get(position)?;
-        self.view.instance(plugin)?.take_orders()
+        let slot = (*self.slots.get(position)?)?;
+        self.view.instance(plugin)?.take_orders(slot)
     }
 }
 

@@ -45,8 +45,6 @@ struct Inner {
     resting: bool,
     /// Counts the instances in a row; a slot remembers which one has seen it.
     life: u32,
-    /// Of the last call.
-    last: Slot,
 }
 
 // === impl Instance ===
@@ -82,7 +80,6 @@ impl Instance {
             quarantine: Quarantine::default(),
             resting: false,
             life: 0,
-            last: Slot(0),
         };
         if inner.running.is_shared()
             && let Err(fault) = inner.ensure(loaded, Slot(0))
@@ -154,11 +151,9 @@ impl Instance {
         self.inner.borrow().slots.get(slot).is_some_and(|kept| kept.waiting.is_some())
     }
 
-    /// What the last call wants of the rest of the walk, if anything.
-    pub fn take_orders(&self) -> Option<Box<Orders>> {
-        let mut inner = self.inner.borrow_mut();
-        let last = inner.last;
-        inner.slots.get_mut(last)?.orders.take()
+    /// What the last hook of this slot wants of the rest of the walk, if anything.
+    pub fn take_orders(&self, slot: Slot) -> Option<Box<Orders>> {
+        self.inner.borrow_mut().slots.get_mut(slot)?.orders.take()
     }
 
     /// How the plugin wants this body of the exchange in `slot`; `None` where its hook is not to be called for it.

@@ -83,7 +83,7 @@ impl Slots {
 // === impl Kept ===
 
 impl Kept {
-    /// A hook is about to be called. One that waits is given up.
+    /// A hook is about to be called, or cannot be. One that waits is given up, and nothing stands of what was staged.
     #[inline]
     pub fn begin(&mut self, counted: &mut Counted) {
         self.end(counted);

@@ -55,10 +55,13 @@ impl Inner {
         scope: Option<Scope>,
         mut matter: Option<&mut Matter>,
     ) -> (Option<Scope>, Result<Came, Fault>) {
-        self.last = slot;
         let begun = if entry == Entry::Release { None } else { self.meters.begin(hook) };
         loaded.engine.wake();
         if let Err(fault) = self.ensure(loaded, slot) {
+            let Self { slots, counted, .. } = self;
+            if let Some(kept) = slots.get_mut(slot) {
+                kept.begin(counted);
+            }
             self.note(loaded, hook, slot, &fault, scope.as_deref());
             return (scope, Err(fault));
         }
@@ -140,7 +143,7 @@ impl Inner {
             return (scope, Hook::RequestHead, Err(fault));
         };
         if !running.knows(slot, kept, *life) {
-            kept.end(counted);
+            kept.begin(counted);
             self.meters.call(loaded, hook, Ended::Trap);
             let fault = Fault::Trap("the instance that waited for this was replaced after a fault".to_owned());
             return (scope, hook, Err(fault));

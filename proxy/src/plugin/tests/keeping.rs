@@ -139,16 +139,16 @@ fn overrides_are_handed_to_the_walk_once() {
     ));
     let instance = Instance::new(&guest.loaded, &guest.shard, directory(), None);
     let slot = instance.open();
-    assert!(instance.take_orders().is_none());
+    assert!(instance.take_orders(slot).is_none());
     let (scope, outcome) = instance.call(Hook::RequestHead, slot, scope());
     assert!(matches!(outcome, Outcome::Continue));
     assert_eq!(said(&scope), [0; 6]);
-    let orders = instance.take_orders().unwrap();
+    let orders = instance.take_orders(slot).unwrap();
     assert_eq!((orders.route, orders.upstream), (Some(4), Some(7)));
     assert_eq!(orders.timeout, Some(Some(Duration::from_millis(1500))));
     let keys: Vec<(&str, &[u8])> = orders.limit_keys.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(keys, [("tenant", &b"\x00\xff"[..]), ("plan", b"free")], "the last value of each name");
-    assert!(instance.take_orders().is_none());
+    assert!(instance.take_orders(slot).is_none());
 }
 
 #[test]
@@ -164,9 +164,10 @@ fn overrides_that_cannot_be_are_refused() {
            (call $say (i32.const 7) (call $timeout_set (i64.const 0)))"#,
     ));
     let instance = Instance::new(&guest.loaded, &guest.shard, directory(), None);
-    let (scope, _) = instance.call(Hook::RequestHead, instance.open(), scope());
+    let slot = instance.open();
+    let (scope, _) = instance.call(Hook::RequestHead, slot, scope());
     assert_eq!(said(&scope), [-1, -1, -3, -3, -3, -3, -3, 0]);
-    let orders = instance.take_orders().unwrap();
+    let orders = instance.take_orders(slot).unwrap();
     assert_eq!((orders.route, orders.upstream, orders.timeout), (None, None, Some(None)), "0 is no timeout");
     assert!(orders.limit_keys.is_empty());
     let dropped = ["route", "upstream", "timeout", "limit_key"].map(|effect| guest.dropped(effect, "invalid"));

@@ -378,3 +378,18 @@ fn a_timer_takes_what_the_page_says() {
         assert_eq!(guest.said(), [expected], "{milliseconds}");
     }
 }
+
+#[test]
+fn what_one_exchange_wants_never_becomes_of_another() {
+    let body = waiting("(drop (call $timeout_set (i64.const 7))) (drop (call $sleep (i64.const 1)))", "(i32.const 0)");
+    let trapping = format!(r#"{body} (func (export "tidegate_response_head") (param i32) (result i32) unreachable)"#);
+    let guest = guest_with(&trapping, |plugin| plugin.on_failure = OnFailure::Open);
+    let (lost, scope) = guest.wait();
+    guest.call(Hook::ResponseHead, answered(200));
+    // Called last, by a fresh instance.
+    let (other, _) = guest.wait();
+    let (_, outcome) = guest.resume(lost, 1, Answer::Woke, scope);
+    assert!(matches!(outcome, Outcome::Continue), "{outcome:?}");
+    assert!(guest.instance.take_orders(lost).is_none(), "as if the plugin were not there");
+    assert_eq!(guest.instance.take_orders(other).unwrap().timeout, Some(Some(Duration::from_millis(7))));
+}
