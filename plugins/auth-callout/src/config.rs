@@ -72,6 +72,7 @@ pub struct Cache {
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     Method,
+    Scheme,
     Host,
     /// With the query.
     Path,
@@ -150,5 +151,5 @@ const fn timeout() -> Time {
 }
 
 fn everything() -> Vec<Part> {
-    vec![Part::Method, Part::Host, Part::Path, Part::Client]
+    vec![Part::Method, Part::Scheme, Part::Host, Part::Path, Part::Client]
 }

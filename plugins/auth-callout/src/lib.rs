@@ -157,6 +157,7 @@ impl AuthCallout {
         for part in &cache.key {
             match part {
                 Part::Method => name.part(b"method").part(&exchange.method()),
+                Part::Scheme => name.part(b"scheme").part(&exchange.scheme()),
                 Part::Host => name.part(b"host").part(&exchange.host()),
                 Part::Path => {
                     let query = exchange.query();

@@ -198,6 +198,11 @@ fn an_answer_is_found_by_all_that_the_service_is_told_unless_said_otherwise() {
         assert_eq!(ask(&mut all, path, client, tenant), "allowed", "{path} {client} {tenant}");
         assert_eq!(ask(&mut all, path, client, tenant), "cached", "{path} {client} {tenant}");
     }
+    for outcome in ["allowed", "cached"] {
+        let request = all.exchange().get("/a").client("1.1.1.1").header("x-tenant", "t").https();
+        let exchange = request.header("authorization", "Bearer good-a").respond(200);
+        assert_eq!(exchange.log_field("auth.outcome"), outcome, "a service may let pass over TLS alone");
+    }
     let cache = json!({ "ttl": "30s", "key": [], "key_headers": ["Authorization"] });
     let mut less = host(json!({ "request_headers": headers, "cache": cache }));
     assert_eq!(ask(&mut less, "/a", "1.1.1.1", "t"), "allowed");

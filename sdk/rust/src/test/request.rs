@@ -93,6 +93,11 @@ impl<'h> TestRequest<'h> {
         self.text(Text::Host, host)
     }
 
+    /// It came over TLS.
+    pub fn https(self) -> Self {
+        self.text(Text::Scheme, "https")
+    }
+
     /// Adds a request header; the value may be any bytes.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.facts.request.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
