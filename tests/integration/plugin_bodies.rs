@@ -419,3 +419,24 @@ async fn over_http1_only_trailers_that_were_announced_go_on() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_send_its_body_is_given_up_though_plugins_look_at_it() {
+    let origin = origin().start();
+    for mode in [BUFFER, STREAM] {
+        let guest = wanting(Guest::new().hook("request_body", "(i32.const 0)"), 0, mode, 1000, PASS);
+        let proxy = with(&guest, &origin, "closed")
+            .config("defaults: { timeout: off }")
+            .config("listeners: [{ name: web, address: \"127.0.0.1:0\", idle_timeout: 300ms }]")
+            .start();
+        for number in 0..2 {
+            let mut clients = both(&proxy).await;
+            let (feed, body) = Body::fed(1);
+            assert!(feed.send("a piece").await);
+            // Over HTTP/1 the connection may just be closed.
+            let _ = clients[number].begin(request("POST", "/x").body(body).unwrap()).await;
+            let line = proxy.wait_for_log(number + 1).remove(number);
+            assert_eq!(line["error"]["reason"], "body_timeout", "{line}");
+        }
+    }
+}

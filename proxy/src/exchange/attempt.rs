@@ -12,8 +12,7 @@ use tidegate_abi::Hook;
 
 use crate::error::{Reason, Source};
 use crate::exchange::bodies::Reader;
-use crate::exchange::request_body::{Counted, Progress};
-use crate::exchange::{Exchange, Refusal, Stop, chain};
+use crate::exchange::{Exchange, Refusal, Stop, chain, request_body};
 use crate::moment;
 use crate::telemetry::record::{BreakerDecision, CopiedHeaders, Record, ResponseHead};
 use crate::upstream::{self, Admission, Breaker, Client, Retry, SendError};
@@ -234,7 +233,6 @@ fn switched(
 
 /// The request as the upstream shall see it.
 fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Request<Body>, Reason> {
-    let idle = exchange.view.listener_config(exchange.listener).map(|listener| listener.idle_timeout);
     let keep = exchange.chain().map_or(Keep::Nothing, |route| route.keeps_request_head);
     let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
     let uri = match &route.rewrite.prefix {
@@ -262,17 +260,7 @@ fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Req
     if http_body::Body::is_end_stream(request.body()) || exchange.request_body.is_some() {
         return Ok(request);
     }
-    let http2 = record.request.version == Version::HTTP_2;
-    let progress = Rc::new(Progress::default());
-    exchange.request_body = Some(Rc::clone(&progress));
-    Ok(request.map(|body| {
-        let body = match idle {
-            // Over HTTP/1 the guard has its eye on that.
-            Some(idle) if http2 => body.idle_timeout(idle, Reason::BodyTimeout),
-            _ => body,
-        };
-        body.watched(Box::new(Counted(progress)))
-    }))
+    Ok(request.map(|body| request_body::watched(exchange, body)))
 }
 
 /// The headers as the upstream shall see them.

@@ -9,8 +9,7 @@ use tidegate_abi::{self as abi, Hook, Mode};
 
 use crate::exchange::desk::Desk;
 use crate::exchange::filter::{Filter, RequestFilter};
-use crate::exchange::request_body::{Counted, Progress};
-use crate::exchange::{Exchange, Stop, chain, hold};
+use crate::exchange::{Exchange, Stop, chain, hold, request_body};
 use crate::plugin::contract::{BodyWish, Slot};
 use crate::wire::body::Body;
 
@@ -55,9 +54,7 @@ async fn request_read(exchange: &mut Exchange, body: &mut Body) -> Result<(), St
         return Ok(());
     }
     // What the client sends is counted, not what becomes of it.
-    let progress = Rc::new(Progress::default());
-    exchange.request_body = Some(Rc::clone(&progress));
-    *body = std::mem::take(body).watched(Box::new(Counted(progress)));
+    *body = request_body::watched(exchange, std::mem::take(body));
     hold::read(exchange, Way::Request, body, &readers).await?;
     let readers: Vec<Reader> = readers.into_iter().filter(Reader::streams).collect();
     if readers.is_empty() || http_body::Body::is_end_stream(body) {

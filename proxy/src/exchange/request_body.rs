@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::error::Reason;
-use crate::wire::body::{End, Watch};
+use crate::exchange::Exchange;
+use crate::wire::body::{Body, End, Watch};
 
 /// What is known of a body that another task is sending; both run on the same core.
 #[derive(Debug, Default)]
@@ -16,9 +17,16 @@ pub(super) struct Progress {
     pub(super) complete: Cell<bool>,
 }
 
+/// Counts the body from now on. That the client sends it in time is the server's care.
+pub(super) fn watched(exchange: &mut Exchange, body: Body) -> Body {
+    let progress = Rc::new(Progress::default());
+    exchange.request_body = Some(Rc::clone(&progress));
+    body.watched(Box::new(Counted(progress)))
+}
+
 /// The body's side of a [`Progress`].
 #[derive(Debug)]
-pub(super) struct Counted(pub(super) Rc<Progress>);
+struct Counted(Rc<Progress>);
 
 impl Watch for Counted {
     fn data(&mut self, bytes: usize) {
