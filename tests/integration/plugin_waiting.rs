@@ -415,3 +415,26 @@ fn who_waits_during_a_reload_is_resumed_in_the_generation_that_it_began_with() {
     assert_eq!((first.response().status(), origin.last().header("x-generation").as_str()), (200, "one"));
     eventually("the old generation is gone", || generations() == 1.0);
 }
+
+#[tokio::test]
+async fn a_body_that_a_plugin_holds_back_until_the_deadline_says_nothing_of_the_upstream() {
+    let origin = origin().start();
+    let guest = Guest::new().hook("request_body", "(drop (call $sleep (i64.const 60000))) (i32.const 1)");
+    let guest = guest.hook("resume", "unreachable");
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 200ms }]")
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], breaker: {{ consecutive_failures: 1 }} }} }}",
+            origin.address()
+        ))
+        .config(PLUGIN)
+        .file("p.wasm", guest.module())
+        .start();
+    let mut client = Connection::http2(proxy.address()).await;
+    for _ in 0..3 {
+        // The client has sent all of it; the upstream has not got any.
+        let answer = client.send(request("POST", "/x").body(Body::from("all of it")).unwrap()).await;
+        assert_eq!((answer.status, answer.reason().as_str()), (504, "timeout"));
+    }
+    assert_eq!(proxy.scrape().value("tidegate_breaker_state", &[("upstream", "app")]), 0.0);
+}

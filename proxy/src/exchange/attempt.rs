@@ -78,11 +78,12 @@ pub(super) async fn send(exchange: &mut Exchange, body: &mut Body, key: Option<K
         }
     }
     if let Some(permit) = permit {
-        let owes = exchange.request_body.as_ref().is_some_and(|body| !body.complete.get());
+        let owe = exchange.request_body.as_ref().is_some_and(|body| !body.complete.get())
+            || exchange.desk().is_some_and(|desk| !desk.is_sent());
         let record = exchange.record.as_deref();
         match (&sent, record.and_then(|record| record.response.as_ref())) {
             (Ok(_), Some(response)) => permit.settle(response.status),
-            (Err(stop), _) if blames_upstream(blamed(stop, record), owes) => permit.fail(),
+            (Err(stop), _) if blames_upstream(blamed(stop, record), owe) => permit.fail(),
             // What the client broke, or a plugin did, says nothing of the upstream.
             _ => drop(permit),
         }
@@ -100,13 +101,13 @@ fn blamed(stop: &Stop, record: Option<&Record>) -> Option<Reason> {
     })
 }
 
-/// Whether a failure counts against the upstream. While the client still `owes` a part of its body, a timeout does not:
-/// else a few slow uploads would open the breaker for everybody.
-const fn blames_upstream(reason: Option<Reason>, owes: bool) -> bool {
+/// Whether a failure counts against the upstream. While we still `owe` it a part of the body, as the client is slow to send it or a plugin
+/// to let it pass, a timeout does not: else a few slow uploads would open the breaker for everybody.
+const fn blames_upstream(reason: Option<Reason>, owe: bool) -> bool {
     let Some(reason) = reason else { return false };
     match reason.source() {
         Source::Upstream => true,
-        Source::Proxy => matches!(reason, Reason::Timeout) && !owes,
+        Source::Proxy => matches!(reason, Reason::Timeout) && !owe,
         Source::Client | Source::Plugin => false,
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Desk {
     record: Cell<Option<Box<Record>>>,
     /// What the request's body ends the sending with.
     stop: Cell<Option<Stop>>,
+    /// Whether all of the request's body is on its way upstream.
+    sent: Cell<bool>,
     /// Whether the exchange is over: there is no record any more, and its slots belong to others.
     over: Cell<bool>,
     /// Whoever found no record here.
@@ -45,6 +47,15 @@ impl Desk {
 
     pub(super) fn stopped(&self) -> Option<Stop> {
         self.stop.take()
+    }
+
+    /// No plugin holds back anything of the request's body any more.
+    pub(super) fn sent(&self) {
+        self.sent.set(true);
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent.get()
     }
 
     /// The exchange is over.

@@ -45,6 +45,9 @@ impl http_body::Body for RequestFilter {
         let mut record = Some(record);
         let polled = filter.poll(cx, body, &mut Means { view, desk: Some(desk), record: &mut record });
         filter.settle(body);
+        if filter.is_done() {
+            desk.sent();
+        }
         let polled = polled.map(|frame| {
             frame.map(|result| {
                 result.map_err(|broken| match broken {
