@@ -77,6 +77,7 @@ pub(crate) async fn run(connection: Rc<Connection>, call: Call) -> Response<Body
         },
     };
     exchange.collect();
+    exchange.stop_sending();
     let own = match stopped {
         Stop::Refused(refusal) => response::refuse(&mut exchange, &refusal),
         Stop::Reply(reply) => response::local(&mut exchange, *reply),

@@ -438,3 +438,24 @@ async fn a_body_that_a_plugin_holds_back_until_the_deadline_says_nothing_of_the_
     }
     assert_eq!(proxy.scrape().value("tidegate_breaker_state", &[("upstream", "app")]), 0.0);
 }
+
+#[tokio::test]
+async fn response_hooks_see_the_answer_although_a_hook_of_the_request_still_waited() {
+    let origin = origin().start();
+    let mut guest = Guest::new();
+    let mark = guest.header(1, "x-seen", "yes");
+    let guest = guest
+        .hook("request_body", "(drop (call $sleep (i64.const 60000))) (i32.const 1)")
+        .hook("response_head", &format!("{mark} (i32.const 0)"))
+        .hook("resume", "unreachable");
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 200ms }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config(PLUGIN)
+        .file("p.wasm", guest.module())
+        .start();
+    for mut client in [Connection::http1(proxy.address()).await, Connection::http2(proxy.address()).await] {
+        let answer = client.send(request("POST", "/x").body(Body::from("a body")).unwrap()).await;
+        assert_eq!((answer.status, answer.reason().as_str(), answer.header("x-seen")), (504, "timeout", "yes"));
+    }
+}

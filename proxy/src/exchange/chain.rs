@@ -91,6 +91,16 @@ pub(super) fn log(exchange: &mut Exchange) {
     }
 }
 
+/// Gives up every hook of the exchange that waits.
+pub(super) fn give_up(exchange: &mut Exchange) {
+    let Some(chain) = Chain::of(exchange) else { return };
+    for (&slot, &plugin) in chain.slots.iter().zip(&chain.route.plugins) {
+        if let (Some(slot), Some(instance)) = (slot, chain.view.instance(plugin)) {
+            instance.give_up(slot);
+        }
+    }
+}
+
 /// Lets every instance forget the exchange.
 pub(super) fn release(exchange: &mut Exchange) {
     let Some(chain) = Chain::of(exchange) else { return };

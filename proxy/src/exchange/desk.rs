@@ -19,7 +19,8 @@ pub(super) struct Desk {
     stop: Cell<Option<Stop>>,
     /// Whether all of the request's body is on its way upstream.
     sent: Cell<bool>,
-    /// Whether the exchange is over: there is no record any more, and its slots belong to others.
+    /// Whether the request's body has no part in the exchange any more, as that is over or has an answer of ours: what lies here is not for it,
+    /// and its slots are others'.
     over: Cell<bool>,
     /// Whoever found no record here.
     without: RefCell<Vec<Waker>>,
@@ -58,7 +59,7 @@ impl Desk {
         self.sent.get()
     }
 
-    /// The exchange is over.
+    /// The request's body has no part in the exchange any more.
     pub(super) fn close(&self) {
         self.over.set(true);
         wake(&self.without);

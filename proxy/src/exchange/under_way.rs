@@ -149,6 +149,14 @@ impl Exchange {
         }
     }
 
+    /// Nothing more of the request goes upstream: whoever looks at its body on its way is given up, and is in nobody's way.
+    pub(super) fn stop_sending(&mut self) {
+        if let Some(desk) = self.desk() {
+            desk.close();
+            chain::give_up(self);
+        }
+    }
+
     /// Notes what went wrong; the first cause stands.
     pub(super) fn fail(&mut self, reason: Reason) {
         if let Some(record) = &mut self.record {

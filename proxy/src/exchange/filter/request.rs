@@ -31,7 +31,7 @@ impl http_body::Body for RequestFilter {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Self { filter, view, desk, body } = &mut *self;
         if desk.is_over() {
-            // What is still to come of it concerns nobody: the answer is out. But what a plugin could have changed does not leave
+            // What is still to come of it concerns nobody: there is an answer. But what a plugin could have changed does not leave
             // without it.
             if filter.rewrites() || filter.is_waiting() {
                 return Poll::Ready(Some(Err(BodyError { reason: Reason::ClientClosed })));
