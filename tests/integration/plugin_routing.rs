@@ -47,6 +47,20 @@ async fn a_plugin_sends_a_request_over_another_route() {
 }
 
 #[tokio::test]
+async fn what_a_plugin_wants_once_it_has_waited_is_done() {
+    let (one, other) = (origin().start(), origin().start());
+    let mut guest = Guest::new();
+    let name = guest.bytes("other");
+    let wait = guest.call("sleep", "(i64.const 1)");
+    let guest = guest
+        .hook("request_head", &format!("{wait} (i32.const 1)"))
+        .hook("resume", &format!("(call $upstream_set {name})"));
+    let proxy = with(&guest, &one, &other).start();
+    assert_eq!(get(proxy.address(), "/x").await.status, 200);
+    assert_eq!((one.count(), other.count()), (0, 1));
+}
+
+#[tokio::test]
 async fn a_plugin_sends_a_request_to_another_upstream() {
     let (one, other) = (origin().start(), origin().start());
     let mut guest = Guest::new();
@@ -153,4 +167,62 @@ async fn a_plugin_answers_in_the_place_of_an_upstream_that_does_not() {
     assert_eq!(get(proxy.address(), "/x").await.reason(), "breaker_open");
     let line = proxy.wait_for_log(3).remove(0);
     assert!(line["error"].is_null() && line["attempts"] == 1, "{line}");
+}
+
+#[tokio::test]
+async fn a_limit_counts_a_request_once_whatever_else_has_to_wait_for_a_plugin() {
+    let origin = origin().start();
+    let mut guest = Guest::new();
+    let (key, value) = (guest.bytes("tier"), guest.bytes("gold"));
+    let guest = guest.hook("request_head", &format!("(call $limit_key_set {key} {value})"));
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [p], limits: [few, tier] }]")
+        .config(
+            "limits:\n  few: { key: global, rate: 1/h, burst: 3 }\n  tier: { key: plugin.tier, rate: 1/h, burst: 9 }",
+        )
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config("plugins: { p: { file: p.wasm, on_failure: closed, budget: { deadline: 1s } } }")
+        .file("p.wasm", guest.module())
+        .start();
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(get(proxy.address(), "/x").await.status);
+    }
+    assert_eq!(statuses, [200, 200, 200, 429]);
+}
+
+#[tokio::test]
+async fn what_a_later_plugin_wants_stands() {
+    let (one, other) = (origin().start(), origin().start());
+    let (mut first, mut last) = (Guest::new(), Guest::new());
+    let (upstream, key, value) = (first.bytes("other"), first.bytes("tier"), first.bytes("same"));
+    let first = first
+        .hook("request_head", &format!("(drop (call $limit_key_set {key} {value})) (call $upstream_set {upstream})"));
+    let (route, key, header) = (last.bytes("app"), last.bytes("tier"), last.bytes("x-tier"));
+    let last = last.hook(
+        "request_head",
+        &format!(
+            "(drop (call $limit_key_set {key} (i32.const 60000)
+                (call $header_read (i32.const 0) {header} (i32.const 0) (i32.const 60000) (i32.const 100))))
+             (call $route_set {route})"
+        ),
+    );
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app, plugins: [p, q], limits: [tier] }]")
+        .config("limits: { tier: { key: plugin.tier, rate: 1/h, burst: 1 } }")
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"] }}, other: {{ endpoints: [\"{}\"] }} }}",
+            one.address(),
+            other.address()
+        ))
+        .config("plugins: { p: { file: p.wasm, on_failure: closed }, q: { file: q.wasm, on_failure: closed } }")
+        .file("p.wasm", first.module())
+        .file("q.wasm", last.module())
+        .start();
+    let ask = |tier: &str| {
+        let head = format!("GET /x HTTP/1.1\r\nhost: a.test\r\nx-tier: {tier}\r\n\r\n");
+        raw(proxy.address()).send(head).response().status()
+    };
+    assert_eq!([ask("gold"), ask("free"), ask("gold")], [200, 200, 429]);
+    assert_eq!((one.count(), other.count()), (2, 0), "the route brings its upstream");
 }
