@@ -190,6 +190,13 @@ async fn a_hook_that_peeks_sees_the_beginning_and_the_rest_follows() {
         assert_eq!((&seen.body[..], seen.header("content-length").as_str()), (&b"HELo world"[..], "10"));
         client.send(request("POST", "/x").body(Body::from("hey")).unwrap()).await;
         assert_eq!((&origin.last().body[..], origin.last().header("x-seen").as_str()), (&b"hey"[..], "hey"));
+        // Most of it comes after it was seen, and counts all the same.
+        let answer = client.send(request("POST", "/x").body(Body::Made(1 << 20)).unwrap()).await;
+        let seen = origin.last();
+        assert_eq!(
+            (answer.status, seen.body_bytes, seen.header("content-length").as_str()),
+            (200, 1_048_575, "1048575")
+        );
     }
     client_feeds_slowly(&proxy, &origin).await;
 }
@@ -437,6 +444,54 @@ async fn a_client_that_does_not_send_its_body_is_given_up_though_plugins_look_at
             let _ = clients[number].begin(request("POST", "/x").body(body).unwrap()).await;
             let line = proxy.wait_for_log(number + 1).remove(number);
             assert_eq!(line["error"]["reason"], "body_timeout", "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_pass_the_plugins_in_order_and_responses_in_reverse() {
+    let origin = origin().start();
+    for mode in [BUFFER, REWRITE] {
+        let appending = |name: &str| {
+            let mut guest = Guest::new();
+            let name = guest.bytes(name);
+            let append = format!(
+                "(if (i64.ne (call $number_read (i32.const 10)) (i64.const 0)) (then (drop (call $body_append {name}))))
+                 (i32.const 0)"
+            );
+            let modes = [0, 1].map(|body| {
+                format!("(drop (call $body_mode (i32.const {body}) (i32.const {mode}) (i64.const 1000) (i32.const {REJECT})))")
+            });
+            let guest = guest.hook("configure", &format!("{} (i32.const 0)", modes.join(" ")));
+            guest.hook("request_body", &append).hook("response_body", &append)
+        };
+        let (one, two) = (appending("1"), appending("2"));
+        let proxy = proxy()
+            .config("routes: [{ name: app, upstream: app, plugins: [p, q] }]")
+            .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+            .config("plugins: { p: { file: p.wasm, on_failure: closed }, q: { file: q.wasm, on_failure: closed } }")
+            .file("p.wasm", one.module())
+            .file("q.wasm", two.module())
+            .start();
+        for client in &mut both(&proxy).await {
+            let answer = client.send(request("POST", "/echo").body(Body::from("body")).unwrap()).await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, "body1221"), "{mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_body_is_its_last_piece_only_where_it_is_all_of_it() {
+    let origin = origin().start();
+    let mut guest = Guest::new();
+    let last = guest.header(0, "x-last", "yes");
+    let peek = format!("(if (i64.eq (call $number_read (i32.const 11)) (i64.const 1)) (then {last})) (i32.const 0)");
+    let guest = wanting(guest.hook("request_body", &peek), 0, PEEK, 4, PASS);
+    let proxy = start(&guest, &origin);
+    for client in &mut both(&proxy).await {
+        for (body, expected) in [("all", "yes"), ("more than that", "")] {
+            assert_eq!(client.send(request("POST", "/x").body(Body::from(body)).unwrap()).await.status, 200);
+            assert_eq!(origin.last().header("x-last"), expected, "{body}");
         }
     }
 }
