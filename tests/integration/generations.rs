@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use tidegate_tests::{
-    Answer, Connection, Generation, Origin, Proxy, eventually, generation, get, origin, proxy, raw, wasm,
+    Answer, Connection, Generation, Guest, Origin, Proxy, eventually, generation, get, origin, proxy, raw, wasm,
 };
 
 /// One route with the plugin `p`, and whatever else is wanted in the configuration.
@@ -263,4 +263,22 @@ async fn metrics_keep_their_values() {
     let scrape = proxy.wait_for_metric("hits_total", &labels, 4.0);
     assert_eq!(scrape.value("tidegate_plugin_calls_total", &[("plugin", "p"), ("hook", "response_head")]), 4.0);
     assert_eq!(scrape.value("tidegate_plugin_series", &labels), 1.0);
+}
+
+#[tokio::test]
+async fn a_tick_that_waits_keeps_no_generation() {
+    let origin = origin().start();
+    let mut guest = Guest::new();
+    let every = guest.call("tick_every", "(i64.const 100)");
+    let wait = guest.call("sleep", "(i64.const 3600000)");
+    guest = guest.hook("configure", &format!("{every} (i32.const 0)"));
+    guest = guest.hook("tick", &format!("{wait} (i32.const 1)")).hook("resume", "unreachable");
+    let proxy = proxy().file("p.wasm", guest.module()).config(config(&origin, "{ file: p.wasm }")).start();
+    let pending = [("plugin", "p"), ("hook", "tick"), ("outcome", "pending")];
+    proxy.wait_for_metric("tidegate_plugin_calls_total", &pending, 1.0);
+    proxy.write("p.wasm", generation("two").module());
+    eventually("the old generation is gone", || {
+        gauge(&proxy, "generation") == 2.0 && gauge(&proxy, "generations") == 1.0
+    });
+    assert_eq!(seen(&get(proxy.address(), "/").await), "two");
 }
