@@ -441,21 +441,90 @@ async fn a_body_that_a_plugin_holds_back_until_the_deadline_says_nothing_of_the_
 
 #[tokio::test]
 async fn response_hooks_see_the_answer_although_a_hook_of_the_request_still_waited() {
+    const WAIT: &str = "(drop (call $sleep (i64.const 60000))) (i32.const 1)";
     let origin = origin().start();
-    let mut guest = Guest::new();
-    let mark = guest.header(1, "x-seen", "yes");
-    let guest = guest
-        .hook("request_body", "(drop (call $sleep (i64.const 60000))) (i32.const 1)")
-        .hook("response_head", &format!("{mark} (i32.const 0)"))
+    for (head, body) in [(WAIT, "(i32.const 0)"), ("(i32.const 0)", WAIT)] {
+        let mut guest = Guest::new();
+        let mark = guest.header(1, "x-seen", "yes");
+        let guest = guest
+            .hook("request_head", head)
+            .hook("request_body", body)
+            .hook("response_head", &format!("{mark} (i32.const 0)"))
+            .hook("resume", "unreachable");
+        let proxy = proxy()
+            .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 200ms }]")
+            .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+            .config(PLUGIN)
+            .file("p.wasm", guest.module())
+            .start();
+        for mut client in [Connection::http1(proxy.address()).await, Connection::http2(proxy.address()).await] {
+            let answer = client.send(request("POST", "/x").body(Body::from("a body")).unwrap()).await;
+            assert_eq!((answer.status, answer.reason().as_str(), answer.header("x-seen")), (504, "timeout", "yes"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_hook_that_waits_in_the_middle_of_a_response() {
+    let origin = origin().start();
+    let guest = Guest::new()
+        .hook("response_body", "(drop (call $sleep (i64.const 60000))) (i32.const 1)")
         .hook("resume", "unreachable");
     let proxy = proxy()
-        .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 200ms }]")
+        .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 300ms }]")
         .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
         .config(PLUGIN)
         .file("p.wasm", guest.module())
         .start();
-    for mut client in [Connection::http1(proxy.address()).await, Connection::http2(proxy.address()).await] {
-        let answer = client.send(request("POST", "/x").body(Body::from("a body")).unwrap()).await;
-        assert_eq!((answer.status, answer.reason().as_str(), answer.header("x-seen")), (504, "timeout", "yes"));
+    let mut client = Connection::http1(proxy.address()).await;
+    let begun = Instant::now();
+    let mut response = client.begin(request("GET", "/bytes/1000").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), http::StatusCode::OK, "the head was out");
+    assert!(http_body_util::BodyExt::frame(response.body_mut()).await.unwrap().is_err());
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "timeout");
+}
+
+#[tokio::test]
+async fn a_piece_that_comes_while_another_hook_waits_goes_on_after_it() {
+    let origin = origin().start();
+    let guest = Guest::new()
+        .hook("request_body", "(i32.const 0)")
+        .hook("response_head", "(drop (call $sleep (i64.const 500))) (i32.const 1)")
+        .hook("resume", "(i32.const 0)");
+    let proxy = with(&guest, &origin, nowhere()).config("workers: 1").config(PLUGIN).start();
+    let mut client = Connection::http2(proxy.address()).await;
+    let (feed, body) = Body::fed(1);
+    assert!(feed.send("one").await);
+    let answer = tokio::spawn(async move { client.send(request("POST", "/echo").body(body).unwrap()).await });
+    let pending = [("plugin", "p"), ("hook", "response_head"), ("outcome", "pending")];
+    while proxy.scrape().value("tidegate_plugin_calls_total", &pending) < 1.0 {
+        tokio::task::yield_now().await;
     }
+    assert!(feed.send("two").await);
+    drop(feed);
+    assert_eq!(answer.await.unwrap().text(), "onetwo");
+}
+
+#[tokio::test]
+async fn call_outs_that_fail_open_the_breaker_of_their_upstream() {
+    let (origin, side) = (origin().start(), origin().start());
+    let mut guest = Guest::new();
+    let ask = guest.call_out("side", "/slow/2000", 100);
+    let guest = guest.hook("request_head", &format!("{ask} (i32.const 1)")).hook("resume", "(i32.const 0)");
+    let proxy = proxy()
+        .config(ROUTES)
+        .config(format!(
+            "upstreams: {{ app: {{ endpoints: [\"{}\"] }}, side: {{ endpoints: [\"{}\"], breaker: {{ consecutive_failures: 2, open_for: 30s }} }} }}",
+            origin.address(),
+            side.address()
+        ))
+        .config(PLUGIN)
+        .file("p.wasm", guest.module())
+        .start();
+    for _ in 0..3 {
+        assert_eq!(get(proxy.address(), "/x").await.status, 200, "what the plugin makes of it is its own affair");
+    }
+    assert_eq!(proxy.scrape().value("tidegate_breaker_state", &[("upstream", "side")]), 1.0);
+    assert_eq!((side.count(), origin.count()), (2, 3));
 }
