@@ -487,12 +487,19 @@ async fn the_deadline_ends_a_hook_that_waits_in_the_middle_of_a_response() {
 
 #[tokio::test]
 async fn a_piece_that_comes_while_another_hook_waits_goes_on_after_it() {
-    let origin = origin().start();
+    // Over HTTP/2, where nothing but the body itself has it asked for again.
+    let origin = origin().http2().start();
     let guest = Guest::new()
         .hook("request_body", "(i32.const 0)")
         .hook("response_head", "(drop (call $sleep (i64.const 500))) (i32.const 1)")
         .hook("resume", "(i32.const 0)");
-    let proxy = with(&guest, &origin, nowhere()).config("workers: 1").config(PLUGIN).start();
+    let proxy = proxy()
+        .config("workers: 1")
+        .config("routes: [{ name: app, upstream: app, plugins: [p], timeout: 20s }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: http2 }} }}", origin.address()))
+        .config(PLUGIN)
+        .file("p.wasm", guest.module())
+        .start();
     let mut client = Connection::http2(proxy.address()).await;
     let (feed, body) = Body::fed(1);
     assert!(feed.send("one").await);
