@@ -272,6 +272,8 @@ fn a_wrong_configuration_is_refused_by_the_key() {
     let connection = "config.identity.header: `Host` belongs to one connection and cannot be passed on";
     assert_eq!(refused(json!({ "identity": [{ "header": "Host" }] })), connection);
     assert_eq!(refused(json!({ "timeout": "5" })), "config.timeout: `5` is no time, as `250ms` or `30s`");
+    let number = "config.timeout: invalid type: integer `5`, expected a time, as `250ms` or `30s`";
+    assert_eq!(refused(json!({ "timeout": 5 })), number);
     assert_eq!(refused(json!({ "timeout": "0s" })), "config.timeout: it is 1ms to 1h");
     assert_eq!(refused(json!({ "cache": { "ttl": "0s" } })), "config.cache.ttl: it is at least 1ms");
     assert!(refused(json!({ "cache": {} })).starts_with("config.cache: missing field `ttl`"));

@@ -13,10 +13,10 @@
 //! assert_eq!(config.limit.bytes(), 65_536);
 //! ```
 
-use std::borrow::Cow;
+use std::fmt::{self, Formatter};
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// A time: a whole number of `ms`, `s`, `m` or `h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,29 @@ fn read(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// Reads a text with a unit, and says what is wanted where there is something else: a number without one, most of all.
+struct Quantity {
+    what: &'static str,
+    units: &'static [(&'static str, u64)],
+}
+
+const TIME: Quantity = Quantity { what: "time, as `250ms` or `30s`", units: &TIMES };
+const SIZE: Quantity = Quantity { what: "size, as `64KiB`", units: &SIZES };
+
+// === impl Quantity ===
+
+impl Visitor<'_> for Quantity {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "a {}", self.what)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+        read(text, self.units).ok_or_else(|| E::custom(format_args!("`{text}` is no {}", self.what)))
+    }
+}
+
 // === impl Time ===
 
 impl From<Time> for Duration {
@@ -55,11 +78,7 @@ impl From<Time> for Duration {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let milliseconds = read(&text, &TIMES);
-        let milliseconds =
-            milliseconds.ok_or_else(|| D::Error::custom(format_args!("`{text}` is no time, as `250ms` or `30s`")))?;
-        Ok(Self(Duration::from_millis(milliseconds)))
+        deserializer.deserialize_str(TIME).map(|milliseconds| Self(Duration::from_millis(milliseconds)))
     }
 }
 
@@ -79,9 +98,9 @@ impl Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let bytes = read(&text, &SIZES).and_then(|bytes| usize::try_from(bytes).ok());
-        bytes.map(Self).ok_or_else(|| D::Error::custom(format_args!("`{text}` is no size, as `64KiB`")))
+        let bytes = deserializer.deserialize_str(SIZE)?;
+        let bytes = usize::try_from(bytes).map_err(|_| D::Error::custom(format_args!("{bytes} bytes are too many")))?;
+        Ok(Self(bytes))
     }
 }
 
