@@ -286,6 +286,24 @@ fn a_plugin_of_a_listener_is_used() {
 }
 
 #[test]
+fn help_leads_to_what_is_accepted() {
+    let helps = |more: &str| {
+        let faults = read(&with(more)).unwrap_err();
+        faults.iter().map(|fault| fault.help.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let plugin = |allow: &str| {
+        helps(&format!("plugins: {{ p: {{ file: p.wasm, allow: {allow} }} }}\ndefaults: {{ plugins: [p] }}"))
+    };
+    assert_eq!(plugin("metrics"), ["did you mean `[metrics]`?"]);
+    assert_eq!(plugin("metric"), ["write a list; did you mean `metrics`?"]);
+    assert!(plugin("all")[0].starts_with("write a list; allowed: `metrics`, `log_fields`"), "{:?}", plugin("all"));
+    for written in ["/var/cache", "off"] {
+        let help = "write `true`, `false`, or a map with `directory`";
+        assert_eq!(helps(&format!("plugin_cache: {written}")), [help]);
+    }
+}
+
+#[test]
 fn compiled_plugins_are_kept_where_the_user_keeps_caches() {
     for (written, variables, expected) in [
         ("", &[("HOME", "/home/edge")][..], Some("/home/edge/.cache/tidegate")),

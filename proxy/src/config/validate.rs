@@ -146,8 +146,16 @@ impl Walk<'_> {
             Kind::List => match &node.value {
                 Value::List(items) => self.list(node, items, schema),
                 Value::Scalar(scalar) => {
-                    let quote = if scalar.plain { "" } else { "\"" };
-                    let help = format!("did you mean `[{quote}{}{quote}]`?", shorten(&scalar.written));
+                    // A value that could not stand in the list either is not to be put there.
+                    let items = schema.get("items").filter(|items| kind_of(items) == Kind::Scalar);
+                    let fault = items.and_then(|items| value::scalar(scalar, items).err());
+                    let help = match fault.and_then(|fault| fault.help) {
+                        Some(help) => format!("write a list; {help}"),
+                        None => {
+                            let quote = if scalar.plain { "" } else { "\"" };
+                            format!("did you mean `[{quote}{}{quote}]`?", shorten(&scalar.written))
+                        }
+                    };
                     self.error(node.span, node, "expected a list, found a single value".to_owned(), Some(help));
                     None
                 }
@@ -174,7 +182,17 @@ impl Walk<'_> {
             Value::Map(_) => Kind::Map,
         };
         let chosen = choices.iter().find(|choice| kind_of(choice) == wanted).or(choices.first())?;
-        self.value(node, chosen, mark)
+        let before = self.faults.len();
+        let sound = self.value(node, chosen, mark);
+        // Who writes a path or a name where a truth may stand wants the map, of which the message about truths says nothing.
+        let map = choices.iter().find(|choice| kind_of(choice) == Kind::Map);
+        if chosen.get("type").and_then(Json::as_str) == Some("boolean")
+            && let (Some(map), Some(fault)) = (map, self.faults.get_mut(before))
+        {
+            let keys = map.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+            fault.help = Some(format!("write `true`, `false`, or a map with {}", list(&keys.collect::<Vec<_>>())));
+        }
+        sound
     }
 
     /// The sound part of a map, and whether all is there that must be.
