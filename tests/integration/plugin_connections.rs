@@ -36,6 +36,16 @@ async fn a_connection_is_refused_when_it_opens() {
 }
 
 #[tokio::test]
+async fn a_listener_with_a_plugin_that_hears_of_no_connection_is_said() {
+    let origin = origin().start();
+    let deaf = "is listed at a listener, but has no hook for connections";
+    let proxy = with(&Guest::new().hook("request_head", "(i32.const 0)"), &origin).config(LISTENERS).start();
+    assert!(proxy.stderr_text().contains(deaf), "{}", proxy.stderr_text());
+    let proxy = with(&Guest::new().hook("connection_open", "(i32.const 0)"), &origin).config(LISTENERS).start();
+    assert!(!proxy.stderr_text().contains(deaf), "{}", proxy.stderr_text());
+}
+
+#[tokio::test]
 async fn a_hook_may_take_its_time_and_one_that_fails_refuses() {
     let origin = origin().start();
     let guest = Guest::new()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tidegate_abi::Hook;
 use tokio::task::spawn_blocking;
 
 use crate::config::{self, Config, Diagnostic, Diagnostics, Loaded};
@@ -85,6 +86,15 @@ pub(super) fn say(snapshot: &Snapshot) {
         }
         for export in &report.unknown_exports {
             tracing::warn!(plugin = %config.name, export, "plugin exports what is no hook, most likely misspelt");
+        }
+    }
+    for listener in &snapshot.config.listeners {
+        for plugin in listener.plugins.iter().filter_map(|&index| snapshot.plugins.get(index)) {
+            let Plugin::Loaded(loaded) = plugin else { continue };
+            if !loaded.subscribes(Hook::ConnectionOpen) && !loaded.subscribes(Hook::ConnectionClose) {
+                let (listener, plugin) = (&*listener.name, &**loaded.name());
+                tracing::warn!(listener, plugin, "plugin is listed at a listener, but has no hook for connections");
+            }
         }
     }
 }
