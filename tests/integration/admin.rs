@@ -1,7 +1,7 @@
 //! The admin port: health, readiness, what it shows, and that nobody can get at more.
 //! Reloading is in `reload`, the scrape in `metrics`.
 
-use tidegate_tests::{CollectorMode, Proxy, collector, eventually, get, nowhere, origin, proxy, raw};
+use tidegate_tests::{CollectorMode, Proxy, collector, eventually, get, nowhere, origin, proxy, raw, wasm};
 
 #[test]
 fn health_in_three_words() {
@@ -31,6 +31,28 @@ fn what_is_wrong_shows_in_the_health() {
     assert!(health["checks"].to_string().contains("bad"), "{health:#}");
     // It still takes traffic.
     assert_eq!(proxy.ask_admin("GET", "/readyz", "").status(), 200);
+}
+
+#[tokio::test]
+async fn a_quarantine_shows_in_the_health_and_says_its_fault() {
+    let origin = origin().start();
+    let module = wasm(
+        "(memory (export \"memory\") 1) (func (export \"tidegate_request_head\") (param i32) (result i32) unreachable)",
+    );
+    let proxy = proxy()
+        .origin(&origin)
+        .file("bad.wasm", module)
+        .config("workers: 1\ndefaults: { plugins: [bad] }\nplugins: { bad: { file: bad.wasm } }")
+        .start();
+    assert_eq!(check(&proxy, "plugins"), fine());
+    for _ in 0..5 {
+        assert_eq!(get(proxy.address(), "/").await.status, 200, "it fails open");
+    }
+    let resting = ("degraded".into(), "warning".into(), "in quarantine: bad".into());
+    assert_eq!(check(&proxy, "plugins"), resting);
+    let plugin = proxy.ask_admin("GET", "/status", "").json()["plugins"]["bad"].clone();
+    assert_eq!(plugin["state"], "quarantined");
+    assert!(plugin["error"].as_str().is_some_and(|error| error.contains("unreachable")), "{plugin:#}");
 }
 
 /// The state of one check and what is said of it, with the state of all.

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidegate_abi::{Hook, MetricKind};
@@ -16,6 +16,7 @@ use wasmtime::Store;
 use super::builtin;
 use super::compiled::Digest;
 use super::config::{Isolation, OnFailure, Plugin, Source};
+use super::contract::Fault;
 use super::definitions::Definitions;
 use super::engine::Engine;
 use super::error::LoadError;
@@ -85,6 +86,8 @@ struct Gauges {
     generations: Gauge,
     /// On how many workers this generation is in quarantine.
     resting: AtomicUsize,
+    /// The fault that led to its last quarantine.
+    rests_for: Mutex<Option<String>>,
 }
 
 // === impl Loaded ===
@@ -162,6 +165,7 @@ impl Loaded {
             generation: gauge(&catalogue.plugin.generation),
             generations: gauge(&catalogue.plugin.generations),
             resting: AtomicUsize::new(0),
+            rests_for: Mutex::default(),
         };
         let generation = engine.loaded(&plugin.name, &gauges.generations);
         let admitted = engine.admitted(&plugin.name, registry);
@@ -248,6 +252,12 @@ impl Loaded {
         self.gauges.resting.load(Ordering::Relaxed)
     }
 
+    /// The fault for which it is in quarantine, where it is.
+    pub fn rests_for(&self) -> Option<String> {
+        let fault = || self.gauges.rests_for.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.resting() > 0).then(fault).flatten()
+    }
+
     /// How many generations of the plugin there are: more than this one while exchanges go on with an older one.
     pub fn generations(&self) -> u64 {
         self.engine.alive(&self.identity.name)
@@ -260,6 +270,11 @@ impl Loaded {
             Source::Builtin(_) => None,
         };
         self.plugin == *plugin && self.content == content()
+    }
+
+    /// A worker's instance goes into quarantine for this fault, or its quarantine begins anew.
+    pub(super) fn note_rest(&self, fault: &Fault) {
+        *self.gauges.rests_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.to_string());
     }
 
     /// A worker's instance went into quarantine, or came out of it.

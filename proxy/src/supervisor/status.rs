@@ -112,13 +112,29 @@ impl Control for Status {
         let current = self.current.borrow();
         let config = match &*self.refused.borrow() {
             None => Check::healthy(),
-            Some(errors) => Check::warning(format!("the last configuration was refused: {} errors", errors.errors())),
+            Some(errors) => {
+                let errors = match errors.errors() {
+                    1 => "1 error".to_owned(),
+                    errors => format!("{errors} errors"),
+                };
+                Check::warning(format!("the last configuration was refused: {errors}, see `last_refused` of `/status`"))
+            }
         };
         let failed: Vec<&str> = current.failed_plugins().map(|(name, _)| &**name).collect();
-        let plugins = match failed.as_slice() {
-            [] => Check::healthy(),
-            failed => Check::warning(format!("not loaded: {}", failed.join(", "))),
-        };
+        let resting: Vec<&str> = current
+            .plugins
+            .iter()
+            .filter_map(|plugin| match plugin {
+                Plugin::Loaded(loaded) if loaded.resting() > 0 => Some(&**loaded.name()),
+                Plugin::Loaded(_) | Plugin::Failed(_) => None,
+            })
+            .collect();
+        let troubles: Vec<String> = [("not loaded", failed), ("in quarantine", resting)]
+            .iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+            .collect();
+        let plugins = if troubles.is_empty() { Check::healthy() } else { Check::warning(troubles.join("; ")) };
         let open: Vec<&str> = current
             .clusters
             .iter()
@@ -147,7 +163,7 @@ impl Control for Status {
             let state = match plugin {
                 Plugin::Loaded(loaded) => {
                     let report = loaded.report();
-                    json!({
+                    let mut state = json!({
                         "state": if loaded.resting() > 0 { "quarantined" } else { "loaded" },
                         "generation": report.generation,
                         "generations": loaded.generations(),
@@ -157,7 +173,12 @@ impl Control for Status {
                         "cached": report.cached,
                         "unknown_imports": report.unknown_imports,
                         "unknown_exports": report.unknown_exports,
-                    })
+                    });
+                    // As of one that was not loaded: what is wrong, and nothing where nothing is.
+                    if let (Some(fault), Some(state)) = (loaded.rests_for(), state.as_object_mut()) {
+                        state.insert("error".to_owned(), fault.into());
+                    }
+                    state
                 }
                 Plugin::Failed(error) => json!({ "state": "failed", "error": error.to_string() }),
             };

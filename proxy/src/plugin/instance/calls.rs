@@ -245,8 +245,11 @@ impl Inner {
             }
             self.quarantine.fault(Instant::now())
         };
-        if rest.is_some() && !replace(&mut self.resting, true) {
-            loaded.set_resting(true);
+        if rest.is_some() {
+            loaded.note_rest(fault);
+            if !replace(&mut self.resting, true) {
+                loaded.set_resting(true);
+            }
         }
         if self.counted.lines.take() {
             let (plugin, hook) = (&**loaded.name(), hook.name());

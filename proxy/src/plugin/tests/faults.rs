@@ -174,12 +174,13 @@ fn what_keeps_trapping_is_shut_out() {
     }
     assert!(guest.instance.is_resting());
     assert_eq!(guest.loaded.resting(), 1);
+    assert!(guest.loaded.rests_for().unwrap().starts_with("trap: "));
     assert_eq!(guest.value("tidegate.plugin.state", &[]), 0.5);
     assert_eq!(fault(&guest), Fault::Unavailable);
     assert_eq!(guest.calls("request_head", "unavailable"), 1.0);
     let Guest { instance, loaded, .. } = guest;
     drop(instance);
-    assert_eq!(loaded.resting(), 0, "a worker that is gone is not in quarantine");
+    assert_eq!((loaded.resting(), loaded.rests_for()), (0, None), "a worker that is gone is not in quarantine");
 }
 
 #[test]
