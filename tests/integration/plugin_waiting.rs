@@ -315,6 +315,39 @@ async fn the_deadline_of_the_exchange_ends_a_wait() {
 }
 
 #[tokio::test]
+async fn who_waits_in_a_lost_instance_is_told_at_once_and_the_log_says_how_many() {
+    let origin = origin().start();
+    // Two wait, the third traps.
+    let guest = Guest::new()
+        .hook(
+            "request_head",
+            "(global.set $seen (i32.add (global.get $seen) (i32.const 1)))
+             (if (i32.eq (global.get $seen) (i32.const 3)) (then unreachable))
+             (drop (call $sleep (i64.const 60000))) (i32.const 1)",
+        )
+        .hook("resume", "(i32.const 0)");
+    let proxy = with(&guest, &origin, nowhere()).config(PLUGIN).config("workers: 1").start();
+    let address = proxy.address();
+    let mut waiting = [raw(address), raw(address)];
+    for client in &mut waiting {
+        client.send("GET /x HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    }
+    let pending = [("plugin", "p"), ("hook", "request_head"), ("outcome", "pending")];
+    proxy.wait_for_metric("tidegate_plugin_calls_total", &pending, 2.0);
+    assert_eq!(get(address, "/x").await.reason(), "plugin_trap");
+    let begun = Instant::now();
+    for mut lost in waiting {
+        assert_eq!(lost.message().unwrap().status(), 500);
+    }
+    assert!(begun.elapsed() < PATIENCE / 2, "not when the route's time is over: {:?}", begun.elapsed());
+    let traps = [("plugin", "p"), ("hook", "request_head"), ("outcome", "trap")];
+    proxy.wait_for_metric("tidegate_plugin_calls_total", &traps, 3.0);
+    let said = proxy.stderr_text();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("plugin failed")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("\"lost\":2"), "{said}");
+}
+
+#[tokio::test]
 async fn a_deadline_that_a_plugin_uses_up_says_nothing_of_the_upstream() {
     let origin = origin().start();
     let guest = Guest::new().hook("upstream_chosen", "(drop (call $sleep (i64.const 60000))) (i32.const 1)");
@@ -352,7 +385,7 @@ fn held() -> (RawOrigin, Arc<AtomicBool>) {
 }
 
 #[test]
-fn who_waits_in_an_instance_that_is_lost_meets_a_fault_when_it_would_be_resumed() {
+fn who_waits_in_an_instance_that_is_lost_meets_a_fault() {
     for on_failure in ["open", "closed"] {
         let (origin, (side, release)) = (origin().start(), held());
         let mut guest = Guest::new();

@@ -69,8 +69,16 @@ impl Waiting {
             return Poll::Ready(Outcome::Refuse(Fault::Unavailable));
         };
         loop {
-            if self.running.is_empty() {
+            let Some(Running { ticket, .. }) = self.running.first() else {
                 return Poll::Ready(Outcome::Refuse(Fault::Trap("waits for nothing".to_owned())));
+            };
+            if instance.is_lost(self.slot, cx.waker()) {
+                let ticket = *ticket;
+                self.running.clear();
+                let (back, same, outcome) =
+                    instance.resume(self.slot, ticket, Answer::Woke, scope.take(), std::mem::take(matter));
+                (*scope, *matter) = (back, same);
+                return Poll::Ready(outcome);
             }
             let (Running { ticket, span, .. }, Done { answer, endpoint }) = ready!(self.first(cx));
             if let (Some(span), Some(record)) = (span, scope.as_deref_mut()) {

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use tidegate_abi::{Body, Hook, Mode};
@@ -149,6 +150,20 @@ impl Instance {
     /// Whether a hook of this slot waits. No other hook may be called for the slot then, unless the wait is to be given up.
     pub fn is_waiting(&self, slot: Slot) -> bool {
         self.inner.borrow().slots.get(slot).is_some_and(|kept| kept.waiting.is_some())
+    }
+
+    /// Whether a hook of this slot waits in an instance that is gone. No answer will reach it: [`Instance::resume`] says so.
+    /// Where it is not, `waker` is woken once it is.
+    pub fn is_lost(&self, slot: Slot, waker: &Waker) -> bool {
+        let Inner { running, slots, life, .. } = &mut *self.inner.borrow_mut();
+        let Some(kept) = slots.get_mut(slot).filter(|kept| kept.waiting.is_some()) else { return false };
+        if !running.knows(slot, kept, *life) {
+            return true;
+        }
+        if !kept.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            kept.waker = Some(waker.clone());
+        }
+        false
     }
 
     /// What the last hook of this slot wants of the rest of the walk, if anything.

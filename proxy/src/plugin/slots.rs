@@ -1,6 +1,8 @@
 //! Numbers for what one plugin is called for on a worker, small and used again, and what the host keeps for each.
 //! It knows neither exchanges nor connections.
 
+use std::task::Waker;
+
 use tidegate_abi::{Body, Hook};
 
 use super::contract::{BodyWish, LocalReply, Operation, Orders, Slot, Ticket};
@@ -23,6 +25,8 @@ pub(super) struct Kept {
     pub seen_by: u32,
     /// The hook that waits.
     pub waiting: Option<Hook>,
+    /// Whom to wake when the instance that it waits in is lost.
+    pub waker: Option<Waker>,
     /// What the hook that runs or waits has started, and what is not answered yet.
     pub tickets: Vec<Started>,
     /// What of that nobody has begun to carry out.
@@ -71,6 +75,12 @@ impl Slots {
         self.all.get_mut(slot.0 as usize)
     }
 
+    /// The instance with this number is lost: wakes whoever waits in it. Returns how many they are.
+    pub fn lose(&mut self, life: u32) -> usize {
+        let waiting = self.all.iter_mut().filter(|kept| kept.waiting.is_some() && kept.seen_by == life);
+        waiting.map(|kept| kept.waker.take().into_iter().for_each(Waker::wake)).count()
+    }
+
     /// Its time is over.
     pub fn close(&mut self, slot: Slot) {
         if let Some(kept) = self.all.get_mut(slot.0 as usize) {
@@ -97,7 +107,7 @@ impl Kept {
             self.tickets.drain(..).for_each(|started| started.over(counted));
             self.operations.clear();
         }
-        self.waiting = None;
+        (self.waiting, self.waker) = (None, None);
     }
 
     /// One of them is answered. Returns whether anybody has waited for it.

@@ -237,14 +237,16 @@ impl Inner {
         if *fault == Fault::Unavailable {
             return;
         }
-        let rest = if matches!(fault, Fault::Failed(_)) && self.running.has(slot) {
-            None
-        } else {
+        let (mut rest, mut lost) = (None, 0);
+        if !(matches!(fault, Fault::Failed(_)) && self.running.has(slot)) {
+            if self.running.is_shared() && self.running.has(slot) {
+                lost = self.slots.lose(self.life);
+            }
             if self.throw_away(slot) {
                 self.meters.restart();
             }
-            self.quarantine.fault(Instant::now())
-        };
+            rest = self.quarantine.fault(Instant::now());
+        }
         if rest.is_some() {
             loaded.note_rest(fault);
             if !replace(&mut self.resting, true) {
@@ -256,9 +258,9 @@ impl Inner {
             let correlation_id = record.map(|record| &*record.correlation.id);
             match rest {
                 Some(rest) => {
-                    warn!(plugin, hook, correlation_id, %fault, quarantine = ?rest, "plugin failed too often and is in quarantine");
+                    warn!(plugin, hook, correlation_id, %fault, lost, quarantine = ?rest, "plugin failed too often and is in quarantine");
                 }
-                None => warn!(plugin, hook, correlation_id, %fault, "plugin failed"),
+                None => warn!(plugin, hook, correlation_id, %fault, lost, "plugin failed"),
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Hooks that wait: timers and call-outs, in whatever order they are answered, and what becomes of those nobody waits for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use http::Response;
 
@@ -282,6 +284,15 @@ fn another_hook_of_the_slot_gives_the_wait_up() {
     assert!(format!("{outcome:?}").contains("reply without an answer"), "what was staged is gone: {outcome:?}");
 }
 
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn who_waits_in_a_lost_instance_is_told() {
     let body = waiting("(drop (call $sleep (i64.const 1)))", "(i32.const 0)");
@@ -289,7 +300,12 @@ fn who_waits_in_a_lost_instance_is_told() {
     for (on_failure, refused) in [(OnFailure::Closed, true), (OnFailure::Open, false)] {
         let guest = guest_with(&trapping, |plugin| plugin.on_failure = on_failure);
         let (slot, scope) = guest.wait();
+        let woken = Arc::new(Woken::default());
+        let waker = woken.clone().into();
+        assert!(!guest.instance.is_lost(slot, &waker));
         guest.call(Hook::ResponseHead, answered(200));
+        assert!(woken.0.load(Ordering::Relaxed), "nobody waits for what cannot come");
+        assert!(guest.instance.is_lost(slot, &waker));
         let (scope, outcome) = guest.resume(slot, 1, Answer::Woke, scope);
         assert_eq!(format!("{outcome:?}").contains("was replaced"), refused, "{outcome:?}");
         assert!(refused || matches!(outcome, Outcome::Continue));
