@@ -154,7 +154,7 @@ fn a_plugin_that_does_not_load_is_an_error_to_check_even_where_a_start_goes_on_w
     folder.write("odd.wasm", "this is no module");
     let checked = run(folder.path(), &["check"]);
     assert_eq!(checked.code(), 2, "{}", checked.text());
-    assert!(checked.text().contains("plugins.odd"), "{}", checked.text());
+    assert!(checked.text().contains("plugins.odd.file"), "{}", checked.text());
     let report: serde_json::Value =
         serde_json::from_str(&run(folder.path(), &["check", "--format", "json"]).stdout).unwrap();
     assert_eq!(report["ok"], false);

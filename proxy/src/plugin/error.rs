@@ -67,3 +67,28 @@ pub enum LoadError {
     #[error("cannot define the metric `{metric}`: {problem}")]
     Metric { metric: String, problem: String },
 }
+
+// === impl LoadError ===
+
+impl LoadError {
+    /// The key of the plugin's configuration that it is about, from the plugin's own on. None below `config`: the line there, which
+    /// messages show, may hold secrets.
+    pub const fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Read { .. }
+            | Self::TooLarge { .. }
+            | Self::NotWasm(_)
+            | Self::Component
+            | Self::Compile(_)
+            | Self::MissingExport { .. }
+            | Self::WrongExport { .. }
+            | Self::ImportKind { .. }
+            | Self::Link(_)
+            | Self::Version { .. }
+            | Self::Instantiate(_) => &["file"],
+            Self::UnknownBuiltin { .. } => &["builtin"],
+            Self::Memory { .. } => &["budget", "memory"],
+            Self::Engine(_) | Self::Refused(_) | Self::Configure(_) | Self::Slow(_) | Self::Metric { .. } => &[],
+        }
+    }
+}

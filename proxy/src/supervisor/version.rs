@@ -44,9 +44,13 @@ pub(super) fn compile(
             BuildError::Tls { index, source } => {
                 loaded.error_at(&["listeners", &index.to_string(), "tls"], source.to_string())
             }
-            BuildError::Plugin { name, source, runs: None } => loaded.error_at(&["plugins", name], source.to_string()),
-            BuildError::Plugin { name, source, runs: Some(generation) } => {
-                loaded.error_at(&["plugins", name], format!("{source}; its generation {generation} runs on"))
+            BuildError::Plugin { name, source, runs } => {
+                let keys = [&["plugins", &**name], source.keys()].concat();
+                let message = match runs {
+                    None => source.to_string(),
+                    Some(generation) => format!("{source}; its generation {generation} runs on"),
+                };
+                loaded.error_at(&keys, message)
             }
         });
         Diagnostics::new(diagnostics.collect())
