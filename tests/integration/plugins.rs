@@ -64,6 +64,9 @@ async fn requests_are_classified_by_path_header_and_query() {
     let of = |kind| scrape.value("requests_by_kind_total", &[("kind", kind)]);
     assert_eq!((of("api"), of("acme"), of("debug"), of("other")), (1.0, 1.0, 1.0, 51.0));
     assert!(scrape.series("requests_by_kind_total") <= 4);
+    let timed =
+        |hook| scrape.get("tidegate_plugin_hook_duration_seconds_count", &[("plugin", "classify"), ("hook", hook)]);
+    assert!(timed("log").is_some() && timed("configure").is_none(), "no series of what is never timed");
 }
 
 #[test]

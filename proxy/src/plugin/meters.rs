@@ -62,7 +62,9 @@ impl Meters {
         Self {
             calls: Default::default(),
             durations: Hook::ALL.map(|hook| {
-                loaded.subscribes(hook).then(|| shard.histogram(&families.hook_duration, &[plugin, hook.name()]))
+                // How long `configure` takes is in the report of the load.
+                (hook != Hook::Configure && loaded.subscribes(hook))
+                    .then(|| shard.histogram(&families.hook_duration, &[plugin, hook.name()]))
             }),
             memory: shard.gauge(&families.memory, &[plugin]),
             bytes: 0,
