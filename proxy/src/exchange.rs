@@ -14,6 +14,7 @@ mod guests;
 mod head;
 mod hold;
 mod orders;
+mod pace;
 mod policy;
 mod request_body;
 mod response;

@@ -16,6 +16,7 @@ pub(super) use self::request::RequestFilter;
 pub(super) use self::response::ResponseFilter;
 use crate::exchange::bodies::{Reader, Way};
 use crate::exchange::desk::Desk;
+use crate::exchange::pace::Pace;
 use crate::exchange::waiting::Waiting;
 use crate::exchange::{Stop, chain};
 use crate::plugin::contract::{Matter, Outcome, Piece};
@@ -34,6 +35,7 @@ pub(super) struct Filter {
     /// What follows once the last piece is through.
     trailers: Option<HeaderMap>,
     rewrites: bool,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub(super) struct Means<'a> {
 impl Filter {
     pub(super) fn new(way: Way, readers: Vec<Reader>) -> Self {
         let rewrites = readers.iter().any(Reader::rewrites);
-        Self { way, readers, at: At::Source, told: false, trailers: None, rewrites }
+        Self { way, readers, at: At::Source, told: false, trailers: None, rewrites, pace: Pace::default() }
     }
 
     /// Whether a reader may change what passes.
@@ -107,6 +109,8 @@ impl Filter {
                 At::End => return Poll::Ready(None),
                 At::Source => {
                     self.at = At::Source;
+                    // As many pieces as the sender likes may be here.
+                    ready!(self.pace.poll(cx));
                     let polled = ready!(Pin::new(&mut *source).poll_frame(cx));
                     self.at = match polled {
                         Some(Ok(frame)) => self.arrived(frame, source),
@@ -200,7 +204,8 @@ impl Filter {
             self.at = At::Reader(position, matter);
             return Poll::Pending;
         }
-        let (record, matter, outcome) = instance.call_with(hook, reader.slot, means.record.take(), matter);
+        let record = means.record.take();
+        let (record, matter, outcome) = self.pace.time(|| instance.call_with(hook, reader.slot, record, matter));
         *means.record = record;
         if matches!(outcome, Outcome::Pending) {
             let waiting = Waiting::begin(means.view, reader.plugin, reader.slot, means.record.as_deref_mut());

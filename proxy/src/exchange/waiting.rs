@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::exchange::call_out::{self, Done};
+use crate::exchange::pace::Pace;
 use crate::plugin::Instance;
 use crate::plugin::contract::{Answer, Fault, Matter, Operation, Outcome, Scope, Slot, Ticket, Work};
 use crate::telemetry::record::Record;
@@ -18,6 +19,7 @@ pub(super) struct Waiting {
     plugin: usize,
     slot: Slot,
     running: Vec<Running>,
+    pace: Pace,
 }
 
 /// Something that is being carried out.
@@ -33,7 +35,7 @@ struct Running {
 impl Waiting {
     /// Begins what the hook of `plugin` (its index in the configuration) has started; `record` is that of its exchange.
     pub(super) fn begin(view: &Rc<View>, plugin: usize, slot: Slot, record: Option<&mut Record>) -> Self {
-        let mut waiting = Self { plugin, slot, running: Vec::new() };
+        let mut waiting = Self { plugin, slot, running: Vec::new(), pace: Pace::default() };
         if let Some(instance) = view.instance(plugin) {
             waiting.start(view, instance.operations(slot), record);
         }
@@ -80,6 +82,8 @@ impl Waiting {
                 (*scope, *matter) = (back, same);
                 return Poll::Ready(outcome);
             }
+            // As many as there are may be answered at once.
+            ready!(self.pace.poll(cx));
             let (Running { ticket, span, .. }, Done { answer, endpoint }) = ready!(self.first(cx));
             if let (Some(span), Some(record)) = (span, scope.as_deref_mut()) {
                 let outcome = match &answer {
@@ -89,8 +93,8 @@ impl Waiting {
                 };
                 record.call_out_ended(span, endpoint, outcome);
             }
-            let (back, same, outcome) =
-                instance.resume(self.slot, ticket, answer, scope.take(), std::mem::take(matter));
+            let (slot, held, about) = (self.slot, scope.take(), std::mem::take(matter));
+            let (back, same, outcome) = self.pace.time(|| instance.resume(slot, ticket, answer, held, about));
             (*scope, *matter) = (back, same);
             match outcome {
                 Outcome::Pending => self.start(view, instance.operations(self.slot), scope.as_deref_mut()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate_tests::{get, origin, proxy, wasm};
+use tidegate_tests::{Body, Connection, Origin, Proxy, get, origin, proxy, request, wasm};
 
 use super::bystander::Bystander;
 use super::fixture;
@@ -160,4 +160,76 @@ async fn no_host_function_holds_a_worker_for_long_whatever_it_is_given() {
     let all: Vec<_> = all.collect();
     let plugins = [&*all, &*all, &*all].concat();
     held(&plugins).await;
+}
+
+/// Spins for `$ms` milliseconds: less than any deadline.
+const SPIN: &str = r#"(import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+    (func $now (result i64) (drop (call $clock (i32.const 1) (i64.const 0) (i32.const 1024))) (i64.load (i32.const 1024)))
+    (func $spin (param $ms i64) (local $end i64)
+        (local.set $end (i64.add (call $now) (i64.mul (local.get $ms) (i64.const 1000000))))
+        (loop $more (br_if $more (i64.lt_u (call $now) (local.get $end)))))"#;
+
+/// A worker with this plugin on `/slow`, and a bystander.
+fn beside(module: &[u8]) -> (Proxy, Bystander, Origin) {
+    let origin = origin().start();
+    let proxy = proxy()
+        .file("p.wasm", module)
+        .config("workers: 1\nplugins: { p: { file: p.wasm, on_failure: closed, budget: { deadline: 1s } } }")
+        .config("routes: [{ name: slow, match: { path: /slow }, upstream: app, plugins: [p] }, { name: good, upstream: app }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .start();
+    let bystander = Bystander::start(proxy.address());
+    bystander.goes_on();
+    (proxy, bystander, origin)
+}
+
+#[tokio::test]
+async fn two_hundred_answers_at_once_are_no_single_hold() {
+    let module = wasm(&format!(
+        r#"(import "tidegate_v1" "sleep" (func $sleep (param i64) (result i32))) {SPIN}
+           (memory (export "memory") 1) (global $left (mut i32) (i32.const 200))
+           (func (export "tidegate_request_head") (param i32) (result i32) (local $n i32)
+              (loop $more
+                 (drop (call $sleep (i64.const 50)))
+                 (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                 (br_if $more (i32.lt_u (local.get $n) (i32.const 200))))
+              (i32.const 1))
+           (func (export "tidegate_resume") (param i32 i32) (result i32)
+              (call $spin (i64.const 3))
+              (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+              (i32.ne (global.get $left) (i32.const 0)))"#
+    ));
+    let (proxy, bystander, _origin) = beside(&module);
+    let before = bystander.answered();
+    assert_eq!(get(proxy.address(), "/slow").await.status, 200);
+    // They take 600 ms together; in one go, hardly anybody else would be answered.
+    let meanwhile = bystander.answered() - before;
+    assert!(meanwhile > 10, "{meanwhile} answers for the bystander meanwhile");
+    bystander.end();
+}
+
+#[tokio::test]
+async fn a_body_in_many_pieces_is_no_single_hold() {
+    for change in ["", "(drop (call $body_replace (i32.const 0) (i32.const 0)))"] {
+        let module = wasm(&format!(
+            r#"(import "tidegate_v1" "body_mode" (func $body_mode (param i32 i32 i64 i32) (result i32)))
+               (import "tidegate_v1" "body_replace" (func $body_replace (param i32 i32) (result i32))) {SPIN}
+               (memory (export "memory") 1)
+               (func (export "tidegate_configure") (result i32)
+                  (call $body_mode (i32.const 0) (i32.const 1) (i64.const 0) (i32.const 0)))
+               (func (export "tidegate_request_body") (param i32) (result i32) (call $spin (i64.const 3)) {change} (i32.const 0))"#
+        ));
+        let (proxy, bystander, _origin) = beside(&module);
+        let mut client = Connection::http2(proxy.address()).await;
+        let (feed, body) = Body::fed(200);
+        for _ in 0..200 {
+            feed.send("x").await;
+        }
+        drop(feed);
+        let before = bystander.answered();
+        assert_eq!(client.send(request("POST", "/slow").body(body).unwrap()).await.status, 200);
+        let meanwhile = bystander.answered() - before;
+        assert!(meanwhile > 10, "{meanwhile} answers for the bystander meanwhile ({change})");
+        bystander.end();
+    }
 }
