@@ -14,10 +14,18 @@ use crate::exchange::{Exchange, Stop, chain};
 use crate::plugin::contract::{Matter, Piece};
 use crate::wire::body::Body;
 
+/// A piece that is smaller than this is put together with others: on its own it takes more than its bytes, and keeps alive what it
+/// was read into. A client chooses the size of its pieces.
+const SMALL: usize = 4 * 1024;
+/// As much is put together at most.
+const TOGETHER: usize = 64 * 1024;
+
 /// What was read of a body.
 #[derive(Debug, Default)]
 struct Held {
     pieces: Vec<Bytes>,
+    /// Behind them: small ones, put together.
+    small: BytesMut,
     length: usize,
     ended: bool,
     trailers: Option<HeaderMap>,
@@ -118,7 +126,7 @@ impl Held {
         match frame.into_data() {
             Ok(data) => {
                 self.length += data.len();
-                self.pieces.push(data);
+                self.keep(data);
                 self.ended = http_body::Body::is_end_stream(body);
             }
             Err(frame) => {
@@ -128,8 +136,28 @@ impl Held {
         }
     }
 
+    fn keep(&mut self, data: Bytes) {
+        // Most bodies are one piece.
+        if data.len() >= SMALL || self.pieces.is_empty() {
+            self.settle();
+            self.pieces.push(data);
+            return;
+        }
+        self.small.extend_from_slice(&data);
+        if self.small.len() >= TOGETHER {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        if !self.small.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.small).freeze());
+        }
+    }
+
     /// All of it in one piece.
     fn join(&mut self) -> Bytes {
+        self.settle();
         match self.pieces.as_slice() {
             [] => Bytes::new(),
             [one] => one.clone(),
@@ -146,5 +174,35 @@ impl Held {
     fn put(&mut self, pieces: [Bytes; 2]) {
         self.pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         self.length = self.pieces.iter().map(Bytes::len).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Frame;
+
+    use super::*;
+
+    #[test]
+    fn a_body_in_a_hundred_thousand_pieces_is_held_in_a_few() {
+        let (mut held, more) = (Held::default(), Body::full("more"));
+        let sent: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        for byte in &sent {
+            held.add(Frame::data(Bytes::copy_from_slice(&[*byte])), &more);
+        }
+        assert!(held.pieces.len() < 5, "{} pieces", held.pieces.len());
+        assert_eq!((held.length, &held.join()[..]), (sent.len(), &sent[..]));
+    }
+
+    #[test]
+    fn pieces_of_any_size_stay_in_order() {
+        let (mut held, more) = (Held::default(), Body::full("more"));
+        let mut sent = Vec::new();
+        for (size, byte) in [(1, 1), (9_000, 2), (5, 3), (70_000, 4), (0, 5), (4_000, 6), (4_096, 7), (3, 8)] {
+            let piece = vec![byte; size];
+            sent.extend_from_slice(&piece);
+            held.add(Frame::data(piece.into()), &more);
+        }
+        assert_eq!((held.length, &held.join()[..]), (sent.len(), &sent[..]));
     }
 }
