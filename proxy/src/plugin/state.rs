@@ -67,6 +67,8 @@ pub(super) struct MemoryLimit {
     budget: usize,
     /// Bytes that the guest has.
     pub bytes: usize,
+    /// Bytes that all its tables take.
+    tables: usize,
 }
 
 // === impl State ===
@@ -76,7 +78,7 @@ impl State {
     pub fn new(identity: Arc<Identity>, directory: Rc<Directory>, handed: Option<Bytes>) -> Self {
         Self {
             counted: Box::new(Counted::nothing(&identity.name)),
-            limits: MemoryLimit { budget: identity.budget.memory, bytes: 0 },
+            limits: MemoryLimit { budget: identity.budget.memory, bytes: 0, tables: 0 },
             identity,
             directory,
             memory: None,
@@ -161,9 +163,15 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
         Ok(fits)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        // A table entry is a pointer on the host: counted like memory, though apart from it.
-        Ok(desired.saturating_mul(size_of::<usize>()) <= self.budget)
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        // A table entry is a pointer on the host: counted like memory, though apart from it, and all tables together.
+        let bytes = |entries: usize| entries.saturating_mul(size_of::<usize>());
+        let all = self.tables.saturating_sub(bytes(current)).saturating_add(bytes(desired));
+        let fits = all <= self.budget;
+        if fits {
+            self.tables = all;
+        }
+        Ok(fits)
     }
 
     fn instances(&self) -> usize {

@@ -74,3 +74,18 @@ fn lengths_inside_of_an_encoding_are_only_claims() {
         assert_eq!(guest.said(), [-3], "{call}");
     }
 }
+
+#[test]
+fn all_tables_of_a_guest_have_one_budget() {
+    // 256 KiB are 32,768 entries; each table alone would fit.
+    let guest = guest(&format!(
+        "(table $a 0 funcref) (table $b 10000 funcref) {}",
+        on_request(
+            "(call $say (i32.const 0) (table.grow $a (ref.null func) (i32.const 20000)))
+             (call $say (i32.const 1) (table.grow $b (ref.null func) (i32.const 10000)))
+             (call $say (i32.const 2) (table.grow $b (ref.null func) (i32.const 2000)))
+             (call $say (i32.const 3) (table.grow $a (ref.null func) (i32.const 1000)))"
+        )
+    ));
+    assert_eq!(guest.said(), [0, -1, 10_000, -1]);
+}
