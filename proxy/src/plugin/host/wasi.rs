@@ -17,6 +17,8 @@ const INVAL: i32 = 28;
 const IO: i32 = 29;
 /// What one `fd_write` may scatter over.
 const PIECES: i32 = 64;
+/// Random bytes that one call may have: the operating system gives some hundred of them in a microsecond, and no deadline ends that.
+const RANDOM: usize = 64 * 1024;
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     let epoch = Instant::now();
@@ -40,6 +42,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "random_get", |mut caller: Caller<'_, State>, ptr: i32, len: i32| -> Result<i32> {
         let (memory, state) = parts(&mut caller)?;
         let range = range(memory, ptr, len)?;
+        if range.len() > RANDOM {
+            return Ok(INVAL);
+        }
         Ok(if state.counted.random.fill(memory.get_mut(range).unwrap_or_default()) { SUCCESS } else { IO })
     })?;
     for nothing in ["environ_sizes_get", "args_sizes_get"] {

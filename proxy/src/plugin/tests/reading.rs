@@ -122,3 +122,16 @@ fn wasi_has_clocks_and_random_numbers_and_no_files() {
     ));
     assert_eq!(guest.said(), [0, 1, 0, 1, 0, 3, 0, 8]);
 }
+
+#[test]
+fn random_numbers_come_in_portions_since_no_deadline_ends_the_operating_system() {
+    let guest = guest(&format!(
+        r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+           {}"#,
+        on_request(
+            "(call $say (i32.const 0) (call $random (i32.const 65536) (i32.const 65536)))
+             (call $say (i32.const 1) (call $random (i32.const 0) (i32.const 65537)))"
+        )
+    ));
+    assert_eq!(guest.said(), [0, 28]);
+}
