@@ -143,6 +143,10 @@ fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) ->
         Ok(headers) => headers,
         Err(status) => return status,
     };
+    // A request has one host: two servers that find two may each believe another.
+    if name == HOST && !replace && headers.contains_key(HOST) {
+        return state.refuse(Effect::Header, Why::Invalid);
+    }
     if headers.len() >= limits::HEADERS && !(replace && headers.contains_key(&name)) {
         return state.refuse(Effect::Header, Why::Budget);
     }
@@ -192,7 +196,7 @@ pub(super) fn decode(map: i32, bytes: &[u8]) -> Option<HeaderMap> {
     let (mut reader, mut decoded) = (Reader::new(bytes), HeaderMap::new());
     while !reader.is_empty() {
         let (name, value) = header(map, reader.bytes().ok()?, reader.bytes().ok()?)?;
-        if decoded.len() >= limits::HEADERS {
+        if decoded.len() >= limits::HEADERS || name == HOST && decoded.contains_key(HOST) {
             return None;
         }
         decoded.append(name, value);

@@ -126,3 +126,16 @@ fn a_name_is_checked_each_time_whatever_was_set_before() {
     assert_eq!(scope.request.headers["x-new"], "2");
     assert_eq!(scope.request.headers["host"], "users.internal");
 }
+
+#[test]
+fn a_request_never_has_two_hosts() {
+    let guest = guest(&on_request(
+        r#"(call $say (i32.const 0) (call $header_add (i32.const 0) @"host" @"a.test"))
+           (call $say (i32.const 1) (call $header_add (i32.const 0) @"Host" @"b.test"))
+           (call $say (i32.const 2) (call $header_set (i32.const 0) @"host" @"c.test"))
+           (call $say (i32.const 3) (call $header_add (i32.const 0) @"host" @"d.test"))"#,
+    ));
+    let (scope, _) = guest.request();
+    assert_eq!(said(&scope), [0, -3, 0, -3]);
+    assert_eq!(scope.request.headers.get_all("host").iter().collect::<Vec<_>>(), ["c.test"]);
+}

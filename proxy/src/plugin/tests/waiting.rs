@@ -339,6 +339,7 @@ fn a_call_out_is_checked_before_it_is_started() {
         (call_out("auth", "GET", "/", 3_600_001, b"", b""), -3),
         (call_out("auth", "GET", "/", 0, b"\x0e\0\0\0content-length\x01\0\0\x009", b""), -3),
         (call_out("auth", "GET", "/", 0, b"\x04\0\0\0host\xff\0\0\0", b""), -3),
+        (call_out("auth", "GET", "/", 0, b"\x04\0\0\0host\x01\0\0\0a\x04\0\0\0Host\x01\0\0\0b", b""), -3),
         (escaped(&truncated), -3),
         (escaped(&trailing), -3),
         (escaped(b"\xff\xff\xff\xffauth"), -3),
