@@ -5,6 +5,7 @@ mod expected;
 use std::path::{Path, PathBuf};
 
 use super::{Diagnostics, Loaded, Severity, parse};
+use crate::plugin::config::OnFailure;
 
 /// Reads a text as `tidegate.yaml`, with a small environment.
 fn read(text: &str) -> Result<Loaded, Diagnostics> {
@@ -318,6 +319,20 @@ fn compiled_plugins_are_kept_where_the_user_keeps_caches() {
             |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
         let loaded = parse(&with(written), "/etc/tidegate/main.yaml", &environment).unwrap();
         assert_eq!(loaded.config.plugin_cache, expected.map(PathBuf::from), "{written} {variables:?}");
+    }
+}
+
+#[test]
+fn a_guard_that_fails_lets_nobody_in_unless_that_is_said() {
+    for (plugin, expected) in [
+        ("builtin: auth-callout", OnFailure::Closed),
+        ("builtin: auth-callout, on_failure: open", OnFailure::Open),
+        ("builtin: body-metrics", OnFailure::Open),
+        ("file: p.wasm", OnFailure::Open),
+        ("file: p.wasm, on_failure: closed", OnFailure::Closed),
+    ] {
+        let loaded = good(&with(&format!("plugins: {{ p: {{ {plugin} }} }}")));
+        assert_eq!(loaded.config.plugins[0].on_failure, expected, "{plugin}");
     }
 }
 

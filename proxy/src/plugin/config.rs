@@ -95,6 +95,18 @@ pub struct Budget {
     pub key_value: usize,
 }
 
+// === impl Source ===
+
+impl Source {
+    /// What becomes of an exchange whose plugin failed, where nobody said. A guard that is not there lets nobody in.
+    pub fn on_failure(&self) -> OnFailure {
+        match self {
+            Self::Builtin(name) if &**name == "auth-callout" => OnFailure::Closed,
+            Self::Builtin(_) | Self::File(_) => OnFailure::Open,
+        }
+    }
+}
+
 // === impl Capability ===
 
 impl Capability {

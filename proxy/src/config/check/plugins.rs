@@ -57,12 +57,13 @@ pub(super) fn plugins(files: Named<PluginFile>, at: At<'_>, context: &mut Contex
         };
         plugins.push(Plugin {
             name: name.into(),
+            on_failure: match file.on_failure {
+                Some(OnFailureFile::Open) => OnFailure::Open,
+                Some(OnFailureFile::Closed) => OnFailure::Closed,
+                None => source.on_failure(),
+            },
             source,
             config: file.config,
-            on_failure: match file.on_failure {
-                OnFailureFile::Open => OnFailure::Open,
-                OnFailureFile::Closed => OnFailure::Closed,
-            },
             required: file.required,
             isolation: match file.isolation {
                 IsolationFile::Worker => Isolation::Worker,

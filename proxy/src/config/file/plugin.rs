@@ -21,8 +21,9 @@ pub struct PluginFile {
     /// Handed to the plugin as it is; the plugin says what it takes.
     #[schemars(extend("default" = {}))]
     pub config: serde_json::Value,
-    /// What becomes of an exchange whose plugin failed.
-    pub on_failure: OnFailureFile,
+    /// What becomes of an exchange whose plugin failed. Where it is not said, the shipped `auth-callout` is `closed`.
+    #[schemars(extend("default" = "open"))]
+    pub on_failure: Option<OnFailureFile>,
     /// Refuse the whole configuration when this plugin cannot load, instead of going on without it.
     pub required: bool,
     /// What shares an instance of it.
@@ -76,11 +77,10 @@ pub enum CapabilityFile {
 }
 
 /// What becomes of an exchange whose plugin failed.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailureFile {
     /// It goes on as if the plugin were not there.
-    #[default]
     Open,
     /// It is answered with an error.
     Closed,
@@ -122,7 +122,7 @@ impl Default for PluginFile {
             builtin: None,
             file: None,
             config: serde_json::Value::Object(serde_json::Map::new()),
-            on_failure: OnFailureFile::default(),
+            on_failure: None,
             required: false,
             isolation: IsolationFile::default(),
             allow: CapabilityFile::ALL.to_vec(),
