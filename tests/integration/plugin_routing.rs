@@ -226,3 +226,18 @@ async fn what_a_later_plugin_wants_stands() {
     assert_eq!([ask("gold"), ask("free"), ask("gold")], [200, 200, 429]);
     assert_eq!((one.count(), other.count()), (2, 0), "the route brings its upstream");
 }
+
+#[tokio::test]
+async fn a_host_that_a_plugin_sets_stands_however_the_client_said_its_own() {
+    let (one, other) = (origin().start(), origin().start());
+    let mut guest = Guest::new();
+    let host = guest.header(0, "host", "tenant.test");
+    let guest = guest.hook("request_head", &format!("{host} (i32.const 0)"));
+    let proxy = with(&guest, &one, &other).start();
+    for client in &mut [Connection::http1(proxy.address()).await, Connection::http2(proxy.address()).await] {
+        assert_eq!(client.send(request("GET", "/x").body(Body::empty()).unwrap()).await.status, 200);
+        assert_eq!(one.last().host, "tenant.test");
+    }
+    let answer = raw(proxy.address()).send("GET http://a.test/x HTTP/1.1\r\nhost: a.test\r\n\r\n").response();
+    assert_eq!((answer.status(), one.last().host.as_str()), (200, "tenant.test"));
+}

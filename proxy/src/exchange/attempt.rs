@@ -266,11 +266,8 @@ fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Req
 
 /// The headers as the upstream shall see them.
 fn outgoing(record: &Record, route: &RouteView, mut headers: HeaderMap) -> HeaderMap {
-    let authority = record.request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
-    match (&route.rewrite.host, authority) {
-        (Some(host), _) => drop(headers.insert(HOST, host.clone())),
-        (None, Some(Ok(host))) => drop(headers.insert(HOST, host)),
-        (None, _) => {}
+    if let Some(host) = &route.rewrite.host {
+        headers.insert(HOST, host.clone());
     }
     if record.request.version == Version::HTTP_2 {
         join_cookies(&mut headers);

@@ -1,7 +1,8 @@
 //! The request's head on its way in: kept for the record, brought into the form that is routed, freed of what is for this hop only.
 //! It routes nothing.
 
-use http::header::EXPECT;
+use http::HeaderValue;
+use http::header::{EXPECT, HOST};
 use http::request::Parts;
 
 use crate::error::Reason;
@@ -44,6 +45,10 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
         }
     };
     headers::strip_request(&mut record.request.headers);
+    // The target says whom the request is for where it can, `Host` where it cannot; from here on it is `Host`, which plugins may set.
+    if let Some(Ok(host)) = record.request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str())) {
+        record.request.headers.insert(HOST, host);
+    }
     headers::forward(&mut record.request.headers, introduction, record.trusted_peer);
     // What hyper answers itself: the upstream must not be asked to do so again.
     record.request.headers.remove(EXPECT);
