@@ -244,7 +244,7 @@ impl Guest {
     }
 
     fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let labels: Vec<_> = [("plugin", "guest")].into_iter().chain(labels.iter().copied()).collect();
+        let labels: Vec<_> = [("plugin", &**self.loaded.name())].into_iter().chain(labels.iter().copied()).collect();
         self.metrics().value(name, &labels).map_or(0.0, |value| value.as_f64())
     }
 
