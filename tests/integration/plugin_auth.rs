@@ -50,7 +50,7 @@ fn with(origin: &Origin, auth: std::net::SocketAddr, more: &str) -> ProxyBuilder
             origin.address()
         ))
         .config(format!(
-            "plugins:\n  auth:\n    builtin: auth-callout\n    on_failure: closed\n    config:\n      upstream: auth\n      path: /verify\n      \
+            "plugins:\n  auth:\n    builtin: auth-callout\n    on_failure: closed\n    budget: {{ deadline: 1s }}\n    config:\n      upstream: auth\n      path: /verify\n      \
              identity: [{{ header: x-auth-user, log_field: user, span_attribute: enduser.id }}]\n      {more}\n"
         ))
 }

@@ -12,7 +12,7 @@ fn with(upstream: std::net::SocketAddr) -> Proxy {
         .config("routes: [{ name: app, upstream: app, plugins: [bodies] }]")
         .config(format!("upstreams: {{ app: {{ endpoints: [\"{upstream}\"] }} }}"))
         .config(format!(
-            "plugins:\n  bodies:\n    builtin: body-metrics\n    config: {{ limit: 1KiB, labels: [{label}], numbers: [{number}] }}"
+            "plugins:\n  bodies:\n    builtin: body-metrics\n    budget: {{ deadline: 1s }}\n    config: {{ limit: 1KiB, labels: [{label}], numbers: [{number}] }}"
         ))
         .start()
 }

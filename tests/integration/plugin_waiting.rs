@@ -49,7 +49,7 @@ async fn a_thousand_wait_in_one_instance_and_others_do_not() {
         .config("workers: 1")
         .config(ROUTES)
         .config(format!(
-            "upstreams: {{ app: {{ endpoints: [\"{}\"] }}, side: {{ endpoints: [\"{}\"], protocol: http2, timeouts: {{ head: 15s }} }} }}",
+            "upstreams: {{ app: {{ endpoints: [\"{}\"], timeouts: {{ connect: 15s }} }}, side: {{ endpoints: [\"{}\"], protocol: http2, timeouts: {{ connect: 15s, head: 15s }} }} }}",
             origin.address(),
             side.address()
         ))
