@@ -2,9 +2,10 @@
 //! It does not know what is in them, nor what happens then.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,7 +97,12 @@ pub(super) fn fingerprints(files: &[PathBuf]) -> Vec<Option<u64>> {
 }
 
 fn fingerprint(file: &Path) -> Option<u64> {
-    digest(File::open(file).ok()?).ok()
+    digest(open(file).ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()))?).ok()
+}
+
+/// Does not wait for the other end of a pipe: that would be the end of all reloads.
+fn open(file: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(file)
 }
 
 /// A hash of a file's content. Nobody gains by making two contents collide, so it need not be a cryptographic one.

@@ -2,8 +2,9 @@
 //! It serves no exchange.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -308,10 +309,15 @@ impl std::fmt::Debug for Loaded {
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
+    // Not to wait for the other end of a pipe.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(std::io::Error::other("it is no file")));
+    }
     let mut bytes = Vec::new();
-    // The metadata of a pipe or a growing file says nothing, so the limit holds for what is read.
+    // The metadata of a growing file says nothing, so the limit holds for what is read.
     if metadata.len() <= LARGEST {
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     }

@@ -70,3 +70,13 @@ async fn a_symbolic_link_that_is_swapped_is_followed() {
     fs::rename(directory.join("swap"), directory.join("data")).unwrap();
     watcher.changed().await;
 }
+
+#[test]
+fn a_pipe_or_a_device_in_the_place_of_a_file_is_not_waited_for() {
+    // A file of its own kind each: one that gives nothing until somebody writes, one that never ends.
+    let pipe = std::env::temp_dir().join(format!("tidegate-watch-pipe-{}", std::process::id()));
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    let seen = fingerprints(&[pipe.clone(), "/dev/zero".into()]);
+    std::fs::remove_file(pipe).unwrap();
+    assert_eq!(seen, [None, None]);
+}
