@@ -79,6 +79,9 @@ async fn guarded(
     if let Some(permit) = permit {
         match &result {
             Ok(response) => permit.settle(response.status()),
+            // The plugin may be less patient, or want less, than whoever uses the upstream otherwise.
+            Err(Reason::UpstreamBodyTooLarge) => drop(permit),
+            Err(Reason::Timeout) if limit < client.cluster().config().timeouts.head => drop(permit),
             Err(reason) if reason.source() == Source::Upstream || *reason == Reason::Timeout => permit.fail(),
             Err(_) => drop(permit),
         }

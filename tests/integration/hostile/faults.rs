@@ -2,7 +2,9 @@
 //! Each is a module of its own; what follows from a fault is in `scene`.
 
 use tidegate_abi::Hook;
-use tidegate_tests::{Connection, Origin, Proxy, eventually, get, origin, proxy, resident_bytes, wasm};
+use tidegate_tests::{
+    Connection, Origin, Proxy, eventually, eventually_some, get, origin, proxy, resident_bytes, wasm,
+};
 
 use super::fixture;
 use super::scene::{DEADLINE, Fault, Scene, TRAP};
@@ -69,8 +71,9 @@ async fn a_panic_costs_one_exchange_and_its_message_is_in_the_log() {
     eventually("the panic's message", || {
         scene.lines("closed").iter().any(|line| line["message"] == message && line["level"] == "error")
     });
-    let said = scene.lines("closed");
-    let fault = said.iter().find(|line| line["hook"] == "request_head").unwrap();
+    let fault = eventually_some("what is said of the fault", || {
+        scene.lines("closed").into_iter().find(|line| line["hook"] == "request_head")
+    });
     assert!(fault["fault"].as_str().unwrap().contains("rust_panic"), "{fault:#}");
     scene.end();
     falls("panic", fixture("panic"), "", TRAP).await;

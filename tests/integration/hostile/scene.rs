@@ -132,8 +132,10 @@ impl Scene {
             assert_eq!(self.calls(plugin, fault.hook, fault.outcome), 1.0, "{what}");
             // The instance is replaced, which happens once.
             self.proxy.wait_for_metric("tidegate_plugin_restarts_total", &[("plugin", plugin)], 1.0);
-            let said = self.lines(plugin);
-            let said: Vec<_> = said.iter().filter(|line| line["hook"] == fault.hook).collect();
+            let said =
+                || -> Vec<Json> { self.lines(plugin).into_iter().filter(|line| line["hook"] == fault.hook).collect() };
+            eventually("the fault is said", || !said().is_empty());
+            let said = said();
             assert_eq!(said.len(), 1, "{what}: {said:#?}");
             assert_eq!(said[0]["correlation_id"], self.line(plugin)["correlation_id"], "{what}");
             assert_eq!(said[0]["level"], "warn", "{what}");

@@ -77,6 +77,6 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_not_waited_for() {
     let pipe = std::env::temp_dir().join(format!("tidegate-watch-pipe-{}", std::process::id()));
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
     let seen = fingerprints(&[pipe.clone(), "/dev/zero".into()]);
-    std::fs::remove_file(pipe).unwrap();
+    fs::remove_file(pipe).unwrap();
     assert_eq!(seen, [None, None]);
 }
