@@ -82,6 +82,8 @@ struct Thread {
 
 /// Batches of about 64 KiB: 4 MiB wait at most.
 const QUEUE: usize = 64;
+/// Lines that come one by one, as diagnostics do: what a start or a reload of many plugins has to say must not crowd out the rest.
+const LINES: usize = 2048;
 /// What may wait for a file that cannot be written, in bytes.
 const MAX_PENDING: usize = 1024 * 1024;
 /// How long after an error the next try is, where no new batch comes.
@@ -90,12 +92,12 @@ const RETRY: Duration = Duration::from_millis(250);
 // === impl Writer ===
 
 impl Writer {
-    /// Starts the thread. Without counts nothing is counted and nothing said of errors.
+    /// Starts the thread. Without counts nothing is counted and nothing said of errors, and each message is taken for one line.
     ///
     /// # Errors
     /// The thread cannot be started.
     pub(in crate::telemetry) fn start(name: &str, output: Output, counts: Option<Counts>) -> io::Result<Self> {
-        let (queue, messages) = mpsc::sync_channel(QUEUE);
+        let (queue, messages) = mpsc::sync_channel(if counts.is_some() { QUEUE } else { LINES });
         let (done, finished) = mpsc::sync_channel(1);
         let orders = Arc::<Orders>::default();
         let sender = Sender { queue, orders: Arc::clone(&orders), counts: counts.clone() };

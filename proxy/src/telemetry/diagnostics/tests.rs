@@ -37,3 +37,9 @@ fn a_terminal_gets_text() {
     let text = written(false, LevelFilter::DEBUG, || tracing::debug!(plugin = "a b", "hello\x1b[31m\nworld"));
     assert!(text.ends_with(" debug hello [31m world plugin=\"a b\"\n"), "{text}");
 }
+
+#[test]
+fn a_burst_is_not_cut_short() {
+    let text = written(true, LevelFilter::INFO, || (0..1000).for_each(|number| tracing::warn!(number, "one of many")));
+    assert_eq!(text.lines().count(), 1000);
+}
