@@ -2,7 +2,8 @@
 //! and backend on core 1.
 //! It knows the proxies only as their users do: a configuration, a port, a process.
 //!
-//! `cargo bench -p tidegate-tests --bench edge -- [CASE...] [--seconds 5] [--rounds 3] [--only nginx]`; needs Linux with two cores, nginx, wrk, taskset.
+//! `cargo bench -p tidegate-tests --bench edge -- [CASE...] [--seconds 5] [--rounds 3] [--only nginx]`; needs Linux with two cores, nginx, wrk, taskset. Exits 1 where
+//! a bar is missed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 #[path = "edge/case.rs"]
@@ -18,6 +19,7 @@ mod http_load;
 #[path = "edge/nginx.rs"]
 mod nginx;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use case::{CASES, Case, Side};
@@ -33,7 +35,8 @@ pub struct Measured {
     pub p99: Duration,
 }
 
-fn main() {
+fn main() -> ExitCode {
+    let mut missed = false;
     let (names, seconds, rounds, only) = arguments();
     let chosen: Vec<&Case> = CASES
         .iter()
@@ -76,11 +79,14 @@ fn main() {
             );
         }
         if let [peer, tidegate] = costs[..] {
-            let verdict = if case.bar.is_reached(tidegate, peer) { "reached" } else { "MISSED" };
+            let reached = case.bar.is_reached(tidegate, peer);
+            missed |= !reached;
+            let verdict = if reached { "reached" } else { "MISSED" };
             let added = tidegate - peer;
             println!("{:<12} bar: {}, {}: {verdict} ({added:+.2} us)", case.name, case.against, case.bar);
         }
     }
+    if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Microseconds of CPU for each request.
