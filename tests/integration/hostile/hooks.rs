@@ -200,9 +200,9 @@ async fn costs(origin: &Origin, fault: Fault) -> Proxy {
             });
             let restarts = proxy.scrape().value("tidegate_plugin_restarts_total", &[("plugin", &name)]);
             assert!(restarts >= 1.0, "{name}: the instance that failed was not replaced");
-            let said = proxy.diagnostics();
-            let said = said.iter().any(|line| line["plugin"] == name.as_str() && line["hook"] == hook.name());
-            assert!(said, "{name}: nothing was said of its fault");
+            tidegate_tests::eventually(&format!("{name}: its fault is said"), || {
+                proxy.diagnostics().iter().any(|line| line["plugin"] == name.as_str() && line["hook"] == hook.name())
+            });
         }
     }
     for closed in [false, true] {
@@ -236,6 +236,7 @@ async fn an_endless_loop_in_each_hook_costs_the_same_and_holds_the_worker_for_it
         });
         let least = held[0].min(held[1]);
         let most = (DEADLINE + MARGIN + worst).as_secs_f64();
-        assert!((0.004..=most).contains(&least), "{hook:?}: held for {held:?} s; this machine was {worst:?} late");
+        // After a standstill of the machine the clock of deadlines catches up, some milliseconds at a time: then it ends sooner.
+        assert!((0.0005..=most).contains(&least), "{hook:?}: held for {held:?} s; this machine was {worst:?} late");
     }
 }
