@@ -128,6 +128,29 @@ impl Hook {
         }
     }
 
+    /// Whether an answer of the plugin's can still be given instead of going on; `holds_head`: the head of the message still waits.
+    pub const fn takes_reply(self, holds_head: bool) -> bool {
+        match self {
+            Self::RequestHead
+            | Self::RequestBody
+            | Self::RequestTrailers
+            | Self::UpstreamChosen
+            | Self::UpstreamError
+            | Self::Retry
+            | Self::ResponseHead => true,
+            Self::ResponseBody => holds_head,
+            Self::Configure
+            | Self::HandOver
+            | Self::Tick
+            | Self::ConnectionOpen
+            | Self::ResponseTrailers
+            | Self::Log
+            | Self::ConnectionClose
+            | Self::LimitDecision
+            | Self::BreakerTransition => false,
+        }
+    }
+
     /// Whether the hook runs for an exchange; the others have no headers, no log fields and no spans.
     pub const fn has_exchange(self) -> bool {
         !matches!(

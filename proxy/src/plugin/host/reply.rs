@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use tidegate_abi::{Hook, MODULE, headers, imports, limits, status};
+use tidegate_abi::{MODULE, headers, imports, limits, status};
 use wasmtime::{Caller, Linker};
 
 use super::header::decode;
@@ -29,7 +29,7 @@ fn stage(state: &mut State, code: i32, fields: &[u8], body: &[u8]) -> i32 {
     if let Err(status) = state.demand(Capability::Reply, Effect::Reply) {
         return status;
     }
-    if !takes_answer(state) {
+    if !state.hook.takes_reply(state.holds_head()) {
         return status::STAGE;
     }
     // A 1xx is not an answer, and codes above 599 mean nothing to anyone.
@@ -43,27 +43,4 @@ fn stage(state: &mut State, code: i32, fields: &[u8], body: &[u8]) -> i32 {
     }
     state.kept.reply = Some(Box::new(LocalReply { status: code, headers, body: Bytes::copy_from_slice(body) }));
     status::OK
-}
-
-/// Whether an answer can still be given instead of going on.
-fn takes_answer(state: &State) -> bool {
-    match state.hook {
-        Hook::RequestHead
-        | Hook::RequestBody
-        | Hook::RequestTrailers
-        | Hook::UpstreamChosen
-        | Hook::UpstreamError
-        | Hook::Retry
-        | Hook::ResponseHead => true,
-        Hook::ResponseBody => state.holds_head(),
-        Hook::Configure
-        | Hook::HandOver
-        | Hook::Tick
-        | Hook::ConnectionOpen
-        | Hook::ResponseTrailers
-        | Hook::Log
-        | Hook::ConnectionClose
-        | Hook::LimitDecision
-        | Hook::BreakerTransition => false,
-    }
 }

@@ -405,20 +405,7 @@ impl Memory {
         }
         let hook = self.hook;
         let Some(exchange) = &mut self.exchange else { return status::STAGE };
-        let possible = match hook {
-            Some(
-                Hook::RequestHead
-                | Hook::RequestBody
-                | Hook::RequestTrailers
-                | Hook::UpstreamChosen
-                | Hook::UpstreamError
-                | Hook::Retry
-                | Hook::ResponseHead,
-            ) => true,
-            Some(Hook::ResponseBody) => exchange.holds_head(),
-            _ => false,
-        };
-        if !possible {
+        if !hook.is_some_and(|hook| hook.takes_reply(exchange.holds_head())) {
             return status::STAGE;
         }
         let Some(status) = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)) else {
