@@ -48,8 +48,7 @@ const MAX_NAME: usize = 1024;
 
 const TOKEN: u8 = 1;
 const TARGET: u8 = 2;
-const VALUE: u8 = 4;
-const HOST: u8 = 8;
+const HOST: u8 = 4;
 
 /// What each byte may stand in.
 const CLASSES: [u8; 256] = classes();
@@ -71,10 +70,6 @@ const fn classes() -> [u8; 256] {
         // Visible ASCII but `#`, and what no client sends unescaped.
         if byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`') {
             table[at] |= TARGET;
-        }
-        // RFC 9110, 5.5: visible ASCII, obs-text, space and tab
-        if byte == b'\t' || (byte >= b' ' && byte != 0x7f) {
-            table[at] |= VALUE;
         }
         // RFC 3986's unreserved: what a name may be made of in practice
         if alphanumeric || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -98,9 +93,11 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && all(bytes, TOKEN)
 }
 
-/// Whether `bytes` may stand in a field's value.
+/// Whether `bytes` may stand in a field's value (RFC 9110, 5.5): visible ASCII, obs-text, space and tab.
+///
+/// Values are most of what a head is made of. Without a way out in the middle, and without a table, many bytes are looked at in one step.
 pub(super) fn is_value(bytes: &[u8]) -> bool {
-    all(bytes, VALUE)
+    bytes.iter().fold(true, |fits, &byte| fits & ((byte >= b' ') | (byte == b'\t')) & (byte != 0x7f))
 }
 
 // === impl Scan ===
@@ -256,8 +253,8 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
 }
 
 fn is_port(digits: &[u8]) -> bool {
-    let digits_only = (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    digits_only && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+    let append = |port: u32, digit: &u8| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0'));
+    (1..=5).contains(&digits.len()) && digits.iter().try_fold(0, append).is_some_and(|port| port <= u32::from(u16::MAX))
 }
 
 #[derive(Default)]
