@@ -7,7 +7,7 @@ pub mod forwarded;
 mod tests;
 
 use http::header::{
-    CONNECTION, Entry, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{Uri, Version};
@@ -25,14 +25,16 @@ const VIA_2: HeaderValue = HeaderValue::from_static("2.0 tidegate");
 /// Removes from a request what is between the client and us (RFC 9110, 7.6.1). `TE: trailers` stays, since we pass
 /// trailers on. A WebSocket's `Upgrade` goes too: [`set_upgrade`](crate::wire::upgrade::set_upgrade) puts it back.
 pub fn strip_request(headers: &mut HeaderMap) {
+    let found = Found::among(headers);
     // Before anything is removed, since `Connection` names it too.
-    let trailers = headers
-        .get_all(TE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
-    strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION, TE]);
+    let trailers = found.others
+        && headers
+            .get_all(TE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+    found.strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION, TE]);
     if trailers {
         headers.insert(TE, TRAILERS);
     }
@@ -40,37 +42,67 @@ pub fn strip_request(headers: &mut HeaderMap) {
 
 /// Removes from a response what is between the upstream and us.
 pub fn strip_response(headers: &mut HeaderMap) {
-    strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE]);
+    let found = Found::among(headers);
+    found.strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE]);
 }
 
-/// Removes what `Connection` names, and `names`.
-fn strip(headers: &mut HeaderMap, names: &[HeaderName]) {
-    // One look at the names that are there costs less than looking up each that could be.
-    let (mut connection, mut others) = (false, false);
-    for name in headers.keys() {
-        connection |= *name == CONNECTION;
-        others |= names.contains(name);
+/// Which headers of one hop there are: one look at the names that are there costs less than looking up each that could be.
+struct Found {
+    connection: bool,
+    /// Whether `Connection` names others; nearly always it names nothing.
+    nominates: bool,
+    /// Any that is not `Connection`.
+    others: bool,
+}
+
+// === impl Found ===
+
+impl Found {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut found = Self { connection: false, nominates: false, others: false };
+        for (name, value) in headers {
+            match name.as_str() {
+                "connection" => {
+                    found.connection = true;
+                    found.nominates |= nominates(value);
+                }
+                "te"
+                | "upgrade"
+                | "keep-alive"
+                | "proxy-connection"
+                | "transfer-encoding"
+                | "proxy-authenticate"
+                | "proxy-authorization" => found.others = true,
+                _ => {}
+            }
+        }
+        found
     }
-    if connection && let Entry::Occupied(connection) = headers.entry(CONNECTION) {
-        let (_, values) = connection.remove_entry_mult();
-        // Nearly always one that names nothing.
-        let nominating: Vec<HeaderValue> = values.filter(nominates).collect();
-        for value in &nominating {
-            for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                // A client must not make us forget whom it asked, or how long its message is.
-                if let Ok(name) = HeaderName::from_bytes(name)
-                    && name != HOST
-                    && name != http::header::CONTENT_LENGTH
-                    && name != TE
-                {
-                    headers.remove(name);
+
+    /// Removes what `Connection` names, and `names`.
+    fn strip(&self, headers: &mut HeaderMap, names: &[HeaderName]) {
+        if self.nominates {
+            let nominating: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+            for value in nominating.iter().filter(|value| nominates(value)) {
+                for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    // A client must not make us forget whom it asked, or how long its message is.
+                    if let Ok(name) = HeaderName::from_bytes(name)
+                        && name != HOST
+                        && name != http::header::CONTENT_LENGTH
+                        && name != TE
+                    {
+                        headers.remove(name);
+                    }
                 }
             }
         }
-    }
-    if others {
-        for name in names {
-            headers.remove(name);
+        if self.connection {
+            headers.remove(CONNECTION);
+        }
+        if self.others {
+            for name in names {
+                headers.remove(name);
+            }
         }
     }
 }
@@ -99,9 +131,8 @@ pub fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 
 /// An authority without its port; an IPv6 address keeps its brackets.
 pub fn without_port(authority: &str) -> &str {
-    let after_address = authority.rfind(']').unwrap_or(0);
-    match authority.rfind(':') {
-        Some(colon) if colon >= after_address => authority.get(..colon).unwrap_or(authority),
+    match authority.bytes().rposition(|byte| matches!(byte, b':' | b']')) {
+        Some(at) if authority.as_bytes().get(at) == Some(&b':') => authority.get(..at).unwrap_or(authority),
         _ => authority,
     }
 }
