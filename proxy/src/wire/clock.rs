@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -13,12 +13,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug, Default)]
 pub struct Clock {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom the timer wakes.
+    waker: Option<Waker>,
 }
 
 impl Clock {
     /// Not armed.
     pub const fn new() -> Self {
-        Self { sleep: None }
+        Self { sleep: None, waker: None }
     }
 
     /// Whether whoever polled it last will be woken by it.
@@ -32,13 +34,21 @@ impl Clock {
             // One that goes off in time and has not gone off says that it is not yet time.
             if let Some(sleep) = &mut self.sleep
                 && sleep.deadline() <= deadline
-                && sleep.as_mut().poll(cx).is_pending()
             {
-                return Poll::Pending;
+                // Nearly always it knows whom to wake, and polling it again would only make it forget and learn that.
+                let knows = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+                if knows && !sleep.is_elapsed() {
+                    return Poll::Pending;
+                }
+                if sleep.as_mut().poll(cx).is_pending() {
+                    self.waker = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
             }
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
+            self.waker = None;
             match &mut self.sleep {
                 Some(sleep) => sleep.as_mut().reset(deadline),
                 None => self.sleep = Some(Box::pin(sleep_until(deadline))),
