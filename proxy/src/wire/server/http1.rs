@@ -106,11 +106,16 @@ where
     });
     let mut connection = builder(&settings).serve_connection(TokioIo::new(guard), answer);
     let ended = {
+        let news = drain.clone();
         let mut draining = pin!(super::drained(&mut drain));
         let mut settled = pin!(super::settled(accepted));
-        let (mut leaving, mut told) = (false, false);
+        let (mut waits, mut leaving, mut told) = (false, false, false);
         poll_fn(|cx| {
-            leaving = leaving || draining.as_mut().poll(cx).is_ready();
+            // Once it has said whom to wake there is nothing to ask until there is news, and this runs with every request.
+            if !leaving && (!waits || news.has_changed().unwrap_or(true)) {
+                leaving = draining.as_mut().poll(cx).is_ready();
+                waits = true;
+            }
             loop {
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(ended);
