@@ -1,7 +1,7 @@
 //! The answer on its way out: an upstream's, a plugin's, or one of our own; each with the exchange as its body's watcher.
 //! It decides nothing: what went wrong, or who answered, is known by then.
 
-use http::{HeaderValue, Method, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
 use crate::error::Reason;
 use crate::exchange::attempt::Answer;
@@ -42,28 +42,29 @@ pub(super) fn clean(exchange: &mut Exchange, answer: &mut Answer) -> Result<(), 
 }
 
 /// An upstream's answer.
-pub(super) fn deliver(mut exchange: Exchange, answer: Answer, upgrade: Option<OnUpgrade>) -> Response<Body> {
-    let mut response = head(&mut exchange);
-    match (answer.switch, upgrade) {
+pub(super) fn deliver(mut exchange: Box<Exchange>, answer: Answer, upgrade: Option<OnUpgrade>) -> Response<Body> {
+    let (status, mut headers) = head(&mut exchange);
+    let body = match (answer.switch, upgrade) {
         (Some(upstream), Some(client)) => {
-            upgrade::set_upgrade(response.headers_mut());
+            upgrade::set_upgrade(&mut headers);
             if let Some(record) = &mut exchange.record {
                 record.switch();
             }
             let idle = exchange.client().map(|client| client.cluster().config().timeouts.idle);
             let idle = idle.unwrap_or_default();
             drop(tokio::task::spawn_local(switch::session(exchange, client, upstream, idle)));
-            response
+            Body::empty()
         }
         _ if !answer.readers.is_empty() => {
             exchange.lay();
-            response.map(|_| Body::made(Box::pin(ResponseFilter::new(exchange, answer.body, answer.readers))))
+            Body::made(Box::pin(ResponseFilter::new(exchange, answer.body, answer.readers)))
         }
         _ => {
             exchange.lay();
-            response.map(|_| answer.body.watched(Box::new(exchange)))
+            answer.body.watched(exchange)
         }
-    }
+    };
+    response(status, headers, body)
 }
 
 /// An answer of our own, in the place of an upstream's.
@@ -117,10 +118,17 @@ fn own(exchange: &mut Exchange, response: Response<Body>) -> Own {
 }
 
 /// An answer of our own, on its way.
-pub(super) fn deliver_own(mut exchange: Exchange, own: Own) -> Response<Body> {
-    let response = head(&mut exchange);
+pub(super) fn deliver_own(mut exchange: Box<Exchange>, own: Own) -> Response<Body> {
+    let (status, headers) = head(&mut exchange);
     exchange.lay();
-    response.map(|_| own.body.watched(Box::new(exchange)))
+    response(status, headers, own.body.watched(exchange))
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 fn problem(
@@ -136,22 +144,21 @@ fn problem(
 }
 
 /// The head out of the record, copied where somebody looks at it later.
-fn head(exchange: &mut Exchange) -> Response<Body> {
+fn head(exchange: &mut Exchange) -> (StatusCode, HeaderMap) {
     let keep = exchange.chain().map_or(Keep::Nothing, |route| route.keeps_response_head);
-    let mut response = Response::new(Body::empty());
-    let Some(record) = exchange.record.as_deref_mut() else { return response };
-    if let Some(head) = &mut record.response {
-        *response.status_mut() = head.status;
-        *response.headers_mut() = match keep {
-            Keep::Map => head.headers.clone(),
-            Keep::Copy => {
-                record.sent.response = Some(CopiedHeaders::of(&head.headers));
-                std::mem::take(&mut head.headers)
-            }
-            Keep::Nothing => std::mem::take(&mut head.headers),
-        };
-    }
-    response
+    let record = exchange.record.as_deref_mut();
+    let Some((head, sent)) = record.and_then(|record| Some((record.response.as_mut()?, &mut record.sent))) else {
+        return Default::default();
+    };
+    let headers = match keep {
+        Keep::Map => head.headers.clone(),
+        Keep::Copy => {
+            sent.response = Some(CopiedHeaders::of(&head.headers));
+            std::mem::take(&mut head.headers)
+        }
+        Keep::Nothing => std::mem::take(&mut head.headers),
+    };
+    (head.status, headers)
 }
 
 fn correlation(record: &crate::telemetry::record::Record) -> Option<(http::HeaderName, HeaderValue)> {

@@ -41,7 +41,7 @@ fn speaks_http2(exchange: &Exchange) -> bool {
 
 /// Runs the session once both sides have left HTTP; the record is emitted at its end.
 pub(super) async fn session(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     client: server::OnUpgrade,
     upstream: hyper::upgrade::OnUpgrade,
     idle: Duration,

@@ -55,7 +55,8 @@ pub(crate) struct Exchange {
 // === impl Exchange ===
 
 impl Exchange {
-    pub(super) fn begin(connection: &Rc<Connection>, place: Place, parts: Parts) -> Self {
+    /// Boxed from the start: it is handed on as it is to whoever ends it.
+    pub(super) fn begin(connection: &Rc<Connection>, place: Place, parts: Parts) -> Box<Self> {
         let Place { view, listener } = place;
         connection.exchanges.set(connection.exchanges.get().saturating_add(1));
         let handshake = upgrade::handshake(&parts);
@@ -63,7 +64,7 @@ impl Exchange {
             let request = head::take(parts, connection.https);
             Box::new(Record::begin(Rc::clone(scope), Arrival { peer: connection.peer, request }))
         });
-        Self {
+        Box::new(Self {
             view,
             listener,
             connection: Rc::clone(connection),
@@ -79,7 +80,7 @@ impl Exchange {
             deadline: None,
             clock: connection.clock.take(),
             complete: false,
-        }
+        })
     }
 
     /// The record. It is always there between two stages; a plugin host that lost it would be a fault of ours.

@@ -29,9 +29,9 @@ pub(in crate::exchange) struct ResponseFilter {
 // === impl ResponseFilter ===
 
 impl ResponseFilter {
-    pub(in crate::exchange) fn new(exchange: Exchange, body: Body, readers: Vec<Reader>) -> Self {
+    pub(in crate::exchange) fn new(exchange: Box<Exchange>, body: Body, readers: Vec<Reader>) -> Self {
         let filter = Filter::new(Way::Response, readers);
-        Self { filter, body, exchange: Some(Box::new(exchange)), clock: Clock::new() }
+        Self { filter, body, exchange: Some(exchange), clock: Clock::new() }
     }
 
     fn finish(&mut self, end: End) {
