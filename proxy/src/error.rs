@@ -120,6 +120,8 @@ reasons! {
     PluginDeadline = "plugin_deadline", Plugin, INTERNAL_SERVER_ERROR;
     /// A plugin said that it could not do its work, and is set to fail closed.
     PluginFailed = "plugin_failed", Plugin, INTERNAL_SERVER_ERROR;
+    /// A plugin of the route holds as many bytes of bodies as its `budget.bodies` allows, and must not pass over one.
+    PluginOverloaded = "plugin_overloaded", Plugin, SERVICE_UNAVAILABLE;
     /// A plugin of the route is not loaded or quarantined, and is set to fail closed.
     PluginUnavailable = "plugin_unavailable", Plugin, SERVICE_UNAVAILABLE;
 }

@@ -2,6 +2,7 @@
 //! It does not outlive its version, but for the exchanges that began with it.
 
 mod events;
+mod held;
 mod hold;
 mod retired;
 mod route;
@@ -29,6 +30,8 @@ use crate::upstream::{Client, Pools};
 use crate::vitals::Vitals;
 use crate::wire::body::Body;
 use events::Events;
+use held::Allowance;
+pub use held::Share;
 pub use hold::Hold;
 use retired::Retired;
 pub use route::{Chain, Keep, LimitView, RouteView};
@@ -70,6 +73,8 @@ struct Ticking {
     /// Whether its last tick still waits.
     ticking: Cell<bool>,
     events: Events,
+    /// What it may hold back of bodies.
+    bodies: Rc<Allowance>,
 }
 
 #[derive(Debug)]
@@ -97,7 +102,7 @@ impl View {
         let config = &snapshot.config;
         let directory = directory(&snapshot, before);
         let mut plugins = Vec::with_capacity(snapshot.plugins.len());
-        for plugin in &snapshot.plugins {
+        for (plugin, config) in snapshot.plugins.iter().zip(&config.plugins) {
             let Plugin::Loaded(loaded) = plugin else {
                 plugins.push(None);
                 continue;
@@ -113,12 +118,19 @@ impl View {
             let due = Cell::new(Instant::now() + every.unwrap_or_default());
             let old = old.map(|old| &old.instance);
             let instance = Instance::new(loaded, worker.shard(), Rc::clone(&directory), old);
+            let families = &worker.catalogue().plugin;
+            let bodies = Rc::new(Allowance::new(
+                config.budget.bodies,
+                worker.shard().gauge(&families.held, &[loaded.name()]),
+                worker.shard().counter(&families.dropped, &[loaded.name(), "body", "budget"]),
+            ));
             plugins.push(Some(Rc::new(Ticking {
                 instance,
                 every,
                 due,
                 ticking: Cell::default(),
                 events: Events::default(),
+                bodies,
             })));
             hold.pause().await;
         }
@@ -274,6 +286,11 @@ impl View {
     /// The plugin's instance; `None` where it could not be loaded.
     pub(crate) fn instance(&self, plugin: usize) -> Option<&Instance> {
         self.plugins.get(plugin)?.as_ref().map(|ticking| &ticking.instance)
+    }
+
+    /// For what an exchange holds back of bodies for the plugin.
+    pub(crate) fn share(&self, plugin: usize) -> Option<Share> {
+        self.plugins.get(plugin)?.as_ref().map(|plugin| plugin.bodies.share())
     }
 
     /// The plugins whose tick hook is to be called now; say for each when it has [`ticked`](Self::ticked).

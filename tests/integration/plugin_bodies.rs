@@ -272,6 +272,62 @@ async fn what_is_too_long_to_be_held_passes_is_refused_or_fails() {
 }
 
 #[tokio::test]
+async fn all_bodies_that_a_plugin_holds_fit_its_budget() {
+    const PIECE: usize = 40 << 10;
+    let origin = origin().start();
+    for (mode, overflow, on_failure, beyond) in [
+        (BUFFER, PASS, "open", (200, "")),
+        (BUFFER, PASS, "closed", (503, "plugin_overloaded")),
+        (BUFFER, REJECT, "open", (503, "plugin_overloaded")),
+        (PEEK, PASS, "open", (200, "")),
+        (PEEK, PASS, "closed", (503, "plugin_overloaded")),
+    ] {
+        let mut guest = Guest::new();
+        let name = guest.bytes("x-called");
+        let called = format!("(drop (call $header_set (i32.const 0) {name} {name})) (i32.const 0)");
+        let guest = wanting(guest.hook("request_body", &called), 0, mode, 1 << 20, overflow);
+        let plugin = format!("file: p.wasm, on_failure: {on_failure}, budget: {{ deadline: 1s, bodies: 64KiB }}");
+        let proxy = proxy()
+            .config("workers: 1")
+            .config("routes: [{ name: app, upstream: app, plugins: [p] }]")
+            .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+            .config(format!("plugins: {{ p: {{ {plugin} }} }}"))
+            .file("p.wasm", guest.module())
+            .start();
+        let is_held = async |bytes: usize| {
+            while proxy.scrape().value("tidegate_plugin_held_bytes", &[("plugin", "p")]) != bytes as f64 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let (feed, body) = Body::fed(1);
+        let mut first = Connection::http1(proxy.address()).await;
+        let sending = tokio::spawn(async move { first.send(request("POST", "/x").body(body).unwrap()).await });
+        assert!(feed.send(vec![b'x'; PIECE]).await);
+        is_held(PIECE).await;
+        let refused = [("plugin", "p"), ("effect", "body"), ("reason", "budget")];
+        for (number, client) in both(&proxy).await.iter_mut().enumerate() {
+            let answer = client.send(request("POST", "/x").body(Body::from(vec![b'y'; PIECE])).unwrap()).await;
+            assert_eq!((answer.status, answer.reason().as_str()), beyond, "{mode} {overflow} {on_failure}");
+            if beyond.0 == 200 {
+                let seen = origin.last();
+                assert_eq!((seen.body.len(), seen.has("x-called")), (PIECE, false), "whole, and unseen");
+            }
+            proxy.wait_for_metric("tidegate_plugin_dropped_total", &refused, (number + 1) as f64);
+            is_held(PIECE).await;
+        }
+        drop(feed);
+        assert_eq!(sending.await.unwrap().status, 200);
+        assert_eq!((origin.last().body.len(), origin.last().has("x-called")), (PIECE, true));
+        is_held(0).await;
+        for client in &mut both(&proxy).await {
+            let answer = client.send(request("POST", "/x").body(Body::from(vec![b'y'; PIECE])).unwrap()).await;
+            assert_eq!((answer.status, origin.last().has("x-called")), (200, true), "there is room again");
+        }
+        is_held(0).await;
+    }
+}
+
+#[tokio::test]
 async fn a_hook_can_answer_once_it_has_seen_the_body() {
     let origin = origin().start();
     for mode in [BUFFER, STREAM] {

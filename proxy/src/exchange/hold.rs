@@ -2,17 +2,20 @@
 //! It does not know where the body goes.
 
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderValue};
+use http_body::{Frame, SizeHint};
 use tidegate_abi::{Mode, Overflow};
 
 use crate::error::Reason;
 use crate::exchange::bodies::{Reader, Way};
 use crate::exchange::{Exchange, Stop, chain};
-use crate::plugin::contract::{Matter, Piece};
-use crate::wire::body::Body;
+use crate::plugin::contract::{BodyWish, Matter, Piece};
+use crate::view::Share;
+use crate::wire::body::{Body, BodyError};
 
 /// A piece that is smaller than this is put together with others: on its own it takes more than its bytes, and keeps alive what it
 /// was read into. A client chooses the size of its pieces.
@@ -31,13 +34,30 @@ struct Held {
     trailers: Option<HeaderMap>,
 }
 
+/// A plugin that holds the body, as it wishes, and what of its budget that takes.
+#[derive(Debug)]
+struct Holder {
+    reader: Reader,
+    wish: BodyWish,
+    share: Option<Share>,
+}
+
+/// A body of which something was held back, on its way: as long as it lies here, it counts.
+struct Counted {
+    body: Body,
+    shares: Vec<Share>,
+    /// Whether what was held has been handed on.
+    given: bool,
+}
+
 /// Reads as much of the body as those need who hold it, calls their hooks in order, and gives the body back with what they made of it.
 pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, readers: &[Reader]) -> Result<(), Stop> {
-    if !readers.iter().any(|reader| reader.wish.is_some_and(|wish| wish.mode.holds_head())) {
+    let mut holders: Vec<Holder> = readers.iter().filter_map(|reader| Holder::of(exchange, reader)).collect();
+    if holders.is_empty() {
         return Ok(());
     }
     let mut held = Held::default();
-    while held.wants_more(readers, body) {
+    while held.wants_more(&holders, body) {
         let polled = chain::within(exchange, |_, cx| http_body::Body::poll_frame(Pin::new(body), cx)).await;
         match polled {
             Ok(Some(Ok(frame))) => held.add(frame, body),
@@ -45,10 +65,13 @@ pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, rea
             Ok(None) => held.ended = true,
             Err(stop) => return Err(stop),
         }
+        for holder in holders.extract_if(.., |holder| !holder.may_hold(held.length)) {
+            holder.pass_over(exchange)?;
+        }
     }
     let before = held.length;
-    for reader in readers {
-        show(exchange, way, reader, &mut held).await?;
+    for holder in &holders {
+        show(exchange, way, holder, &mut held).await?;
     }
     if held.length != before
         && let Some(headers) = way.headers(exchange)
@@ -59,13 +82,16 @@ pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, rea
     }
     let rest = std::mem::take(body);
     let first = held.join();
-    *body = Body::ahead(first, (!held.ended).then_some(rest), held.trailers);
+    let length = first.len();
+    let joined = Body::ahead(first, (!held.ended).then_some(rest), held.trailers);
+    let shares = holders.into_iter().filter_map(|holder| holder.share).map(|share| share.with(length)).collect();
+    *body = Body::made(Box::pin(Counted { body: joined, shares, given: false }));
     Ok(())
 }
 
 /// Calls the hook of one plugin that holds the body.
-async fn show(exchange: &mut Exchange, way: Way, reader: &Reader, held: &mut Held) -> Result<(), Stop> {
-    let Some(wish) = reader.wish.filter(|wish| wish.mode.holds_head()) else { return Ok(()) };
+async fn show(exchange: &mut Exchange, way: Way, holder: &Holder, held: &mut Held) -> Result<(), Stop> {
+    let Holder { reader, wish, .. } = holder;
     let whole = held.join();
     let seen = if wish.mode == Mode::Peek { whole.slice(..wish.limit.min(whole.len())) } else { whole.clone() };
     if wish.mode == Mode::Buffer && (!held.ended || held.length > wish.limit) {
@@ -104,14 +130,62 @@ fn broken(exchange: &mut Exchange, way: Way, reason: Reason) -> Stop {
     reason.into()
 }
 
+// === impl Holder ===
+
+impl Holder {
+    fn of(exchange: &Exchange, reader: &Reader) -> Option<Self> {
+        let wish = reader.wish.filter(|wish| wish.mode.holds_head())?;
+        Some(Self { reader: *reader, wish, share: exchange.view.share(reader.plugin) })
+    }
+
+    /// Whether the plugin may hold so many bytes of this body, with what it holds of others.
+    fn may_hold(&mut self, bytes: usize) -> bool {
+        self.share.as_mut().is_none_or(|share| share.grow(bytes))
+    }
+
+    /// The body passes by the plugin unseen, unless that must not be.
+    fn pass_over(&self, exchange: &Exchange) -> Result<(), Stop> {
+        let refuses = self.wish.mode == Mode::Buffer && self.wish.overflow == Overflow::Reject;
+        if refuses || exchange.view.fails_closed(self.reader.plugin) {
+            return Err(Reason::PluginOverloaded.into());
+        }
+        Ok(())
+    }
+}
+
+// === impl Counted ===
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // Whoever asks for more has put away what was held.
+        if self.given {
+            self.shares.clear();
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.given |= polled.is_ready();
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 // === impl Held ===
 
 impl Held {
     /// Whether somebody needs more than was read.
-    fn wants_more(&self, readers: &[Reader], body: &Body) -> bool {
+    fn wants_more(&self, holders: &[Holder], body: &Body) -> bool {
         let left = http_body::Body::size_hint(body).exact();
         !self.ended
-            && readers.iter().filter_map(|reader| reader.wish).any(|wish| match wish.mode {
+            && holders.iter().map(|holder| holder.wish).any(|wish| match wish.mode {
                 Mode::Peek => self.length < wish.limit,
                 // One that is known to be too long need not be read to see that.
                 Mode::Buffer => {
@@ -122,7 +196,7 @@ impl Held {
             })
     }
 
-    fn add(&mut self, frame: http_body::Frame<Bytes>, body: &Body) {
+    fn add(&mut self, frame: Frame<Bytes>, body: &Body) {
         match frame.into_data() {
             Ok(data) => {
                 self.length += data.len();
@@ -179,8 +253,6 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use http_body::Frame;
-
     use super::*;
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Budget {
     pub call_outs: usize,
     /// Bytes of the key-value store, keys and values, over all workers.
     pub key_value: usize,
+    /// Bytes of bodies that are held back at a time, for each worker.
+    pub bodies: usize,
 }
 
 // === impl Source ===
@@ -173,6 +175,7 @@ impl Default for Budget {
             log_lines: 100,
             call_outs: 100,
             key_value: 1 << 20,
+            bodies: 64 << 20,
         }
     }
 }

@@ -139,5 +139,6 @@ fn budget(file: &BudgetFile) -> Budget {
         log_lines: file.log_lines,
         call_outs: count(file.call_outs),
         key_value: file.key_value.0.bytes(),
+        bodies: file.bodies.0.bytes(),
     }
 }

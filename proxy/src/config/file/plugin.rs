@@ -114,6 +114,10 @@ pub struct BudgetFile {
     /// Its store, over all workers: keys, values, and 64 bytes more for each.
     #[schemars(extend("x-min" = "1KiB", "x-max" = "4GiB"), example = &"1MiB")]
     pub key_value: Text<Size>,
+    /// Bodies that it holds back at a time, peeked at or buffered, on each worker. A body that would be more passes by it unseen; where it
+    /// fails closed, or refuses bodies that are too long, the exchange is answered 503 instead.
+    #[schemars(extend("x-min" = "64KiB", "x-max" = "64GiB"), example = &"64MiB")]
+    pub bodies: Text<Size>,
 }
 
 impl Default for PluginFile {
@@ -142,6 +146,7 @@ impl Default for BudgetFile {
             log_lines: 100,
             call_outs: 100,
             key_value: Text(Size(1 << 20)),
+            bodies: Text(Size(64 << 20)),
         }
     }
 }

@@ -53,6 +53,7 @@ fn plugin(name: &str, source: Source, config: serde_json::Value) -> Plugin {
         log_lines: 100,
         call_outs: 100,
         key_value: 1 << 20,
+        bodies: 64 << 20,
     };
     Plugin {
         name: name.into(),

@@ -44,6 +44,8 @@ metrics! {
         };
         /// Linear memory of a plugin's instances, all workers together.
         memory: Gauge "tidegate.plugin.memory", "By", { "plugin": PLUGIN };
+        /// Bytes of bodies that a plugin holds back, all workers together.
+        held: Gauge "tidegate.plugin.held", "By", { "plugin": PLUGIN };
         /// Series that a plugin's metrics have.
         series: Gauge "tidegate.plugin.series", "{series}", { "plugin": PLUGIN };
         /// Bytes of a plugin's key-value store, as its budget counts them.
