@@ -31,16 +31,15 @@ pub fn recent() -> Instant {
 
 /// What the wall clock says at a moment that was just read.
 pub fn wall(moment: Instant) -> SystemTime {
-    match ANCHOR.get() {
-        Some((then, at)) if moment.checked_duration_since(then).is_some_and(|since| since < ANCHORED) => {
-            at + moment.duration_since(then)
-        }
-        _ => {
-            let at = SystemTime::now();
-            ANCHOR.set(Some((moment, at)));
-            at
-        }
+    if let Some((then, at)) = ANCHOR.get()
+        && let Some(since) = moment.checked_duration_since(then)
+        && since < ANCHORED
+    {
+        return at + since;
     }
+    let at = SystemTime::now();
+    ANCHOR.set(Some((moment, at)));
+    at
 }
 
 #[cfg(test)]

@@ -96,7 +96,9 @@ pub fn inject(context: &TraceContext, span: SpanId, headers: &mut HeaderMap) {
     }
     match &context.state {
         Some(state) => _ = headers.insert(TRACESTATE, state.clone()),
-        None => _ = headers.remove(TRACESTATE),
+        // One look at the names costs less than a look-up.
+        None if headers.keys().any(|name| name == TRACESTATE) => _ = headers.remove(TRACESTATE),
+        None => {}
     }
     if let Some(form) = context.b3 {
         b3::inject(form, context, span, headers);
@@ -201,12 +203,31 @@ pub(super) fn hex(digits: &[u8]) -> Option<u128> {
 }
 
 /// The lowest digits of a number (32 at most), in lower case.
+#[inline]
 pub(super) fn push_hex(text: &mut Vec<u8>, number: u128, digits: usize) {
-    let digit = |value: u8| value + if value < 10 { b'0' } else { b'a' - 10 };
-    // All of them, without a branch: the compiler makes a few wide instructions of it.
-    let all = number.to_be_bytes().map(|byte| [digit(byte >> 4), digit(byte & 0xf)]);
+    let all = hex_digits(number);
     let all = all.as_flattened();
     text.extend_from_slice(all.get(all.len() - digits.min(all.len())..).unwrap_or_default());
+}
+
+/// All 32 digits of a number, in lower case.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "a quarter at a time")]
+pub(super) fn hex_digits(number: u128) -> [[u8; 8]; 4] {
+    [96, 64, 32, 0].map(|shift| eight_digits((number >> shift) as u32))
+}
+
+/// All digits at once, each in a byte of its own: some twenty instructions, and no branch.
+#[inline]
+const fn eight_digits(number: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut digits = number as u64;
+    digits = (digits << 16 | digits) & 0x0000_ffff_0000_ffff;
+    digits = (digits << 8 | digits) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits << 4 | digits) & 0x0f0f_0f0f_0f0f_0f0f;
+    // From 10 on, six more reach the upper half of the byte.
+    let letters = (digits + 6 * ONES) >> 4 & ONES;
+    (digits + b'0' as u64 * ONES + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
 }
 
 #[cfg(test)]
