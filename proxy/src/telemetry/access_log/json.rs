@@ -2,10 +2,10 @@
 //! It does not know which fields there are.
 
 use std::io::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::line::{Fields, Name};
-use super::stamp::{Stamp, push_decimal, push_milliseconds};
+use super::stamp::{push_decimal, push_milliseconds};
 use crate::telemetry::trace_context::push_hex;
 
 /// An object that is being written.
@@ -26,20 +26,22 @@ impl<'a> Json<'a> {
         self.out.extend_from_slice(b"}\n");
     }
 
+    #[inline]
     fn key(&mut self, name: Name<'_>) -> &mut Vec<u8> {
-        if !self.first {
-            self.out.push(b',');
-        }
-        self.first = false;
+        let first = std::mem::take(&mut self.first);
         match name {
-            Name::Own(name) => {
-                self.out.push(b'"');
-                self.out.extend_from_slice(name.as_bytes());
-                self.out.push(b'"');
+            Name::Own(key) => {
+                let from = usize::from(first);
+                self.out.extend_from_slice(key.json.as_bytes().get(from..).unwrap_or_default());
             }
-            Name::Foreign(name) => push_string(self.out, name.as_bytes()),
+            Name::Foreign(name) => {
+                if !first {
+                    self.out.push(b',');
+                }
+                push_string(self.out, name.as_bytes());
+                self.out.push(b':');
+            }
         }
-        self.out.push(b':');
         self.out
     }
 }
@@ -49,10 +51,19 @@ impl Fields for Json<'_> {
         push_string(self.key(name), value);
     }
 
+    fn phrase(&mut self, name: Name<'_>, words: &[&[u8]]) {
+        push_phrase(self.key(name), words);
+    }
+
     fn word(&mut self, name: Name<'_>, value: &[u8]) {
+        self.written(name, |out| out.extend_from_slice(value));
+    }
+
+    #[inline]
+    fn written(&mut self, name: Name<'_>, write: impl FnOnce(&mut Vec<u8>)) {
         let out = self.key(name);
         out.push(b'"');
-        out.extend_from_slice(value);
+        write(out);
         out.push(b'"');
     }
 
@@ -86,20 +97,6 @@ impl Fields for Json<'_> {
         push_milliseconds(self.key(name), value);
     }
 
-    fn timestamp(&mut self, name: Name<'_>, at: SystemTime, stamp: &Stamp) {
-        let out = self.key(name);
-        out.push(b'"');
-        stamp.push(at, out);
-        out.push(b'"');
-    }
-
-    fn hex(&mut self, name: Name<'_>, value: u128, digits: usize) {
-        let out = self.key(name);
-        out.push(b'"');
-        push_hex(out, value, digits);
-        out.push(b'"');
-    }
-
     fn none(&mut self, name: Name<'_>) {
         self.key(name).extend_from_slice(b"null");
     }
@@ -118,20 +115,62 @@ impl Fields for Json<'_> {
 /// Writes a JSON string; what is not UTF-8 becomes U+FFFD.
 pub(in crate::telemetry) fn push_string(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
-    // Nearly all there is: looked at without a branch for each byte, and copied at once.
-    let odd = |odd: bool, byte: &u8| odd | (*byte < 0x20) | (*byte > 0x7e) | (*byte == b'"') | (*byte == b'\\');
-    if !value.iter().fold(false, odd) {
-        out.extend_from_slice(value);
-        out.push(b'"');
-        return;
+    push_text(out, value);
+    out.push(b'"');
+}
+
+/// Writes words with a space between each, as one JSON string.
+pub(super) fn push_phrase(out: &mut Vec<u8>, words: &[&[u8]]) {
+    out.push(b'"');
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        push_text(out, word);
     }
+    out.push(b'"');
+}
+
+/// What stands between the quotes.
+#[inline]
+fn push_text(out: &mut Vec<u8>, value: &[u8]) {
+    if is_plain(value) {
+        out.extend_from_slice(value);
+    } else {
+        push_odd(out, value);
+    }
+}
+
+#[cold]
+fn push_odd(out: &mut Vec<u8>, value: &[u8]) {
     for chunk in value.utf8_chunks() {
         push_escaped(out, chunk.valid().as_bytes());
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
+}
+
+/// Whether it is written as it is, as nearly all there is.
+fn is_plain(value: &[u8]) -> bool {
+    match value.len() {
+        16.. => is_plain_by::<16>(value),
+        8.. => is_plain_by::<8>(value),
+        _ => are_plain(value),
+    }
+}
+
+/// So many bytes at a time, which become a few wide instructions; what is left over is looked at as the last so many.
+#[inline]
+fn is_plain_by<const WIDTH: usize>(value: &[u8]) -> bool {
+    let (chunks, _) = value.as_chunks::<WIDTH>();
+    chunks.iter().chain(value.last_chunk::<WIDTH>()).all(|chunk| are_plain(chunk))
+}
+
+#[inline]
+fn are_plain(bytes: &[u8]) -> bool {
+    // Without a branch for each byte.
+    !bytes.iter().fold(false, |odd, byte| odd | !matches!(byte, 0x20..=0x7e) | (*byte == b'"') | (*byte == b'\\'))
 }
 
 /// Escapes quotes, backslashes and control bytes, so that no reader sees an end where there is none.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{AccessLog, Included, redact, stamp::Stamp};
 use crate::error::{Reason, Source};
 use crate::telemetry::record::{Record, Value};
+use crate::telemetry::trace_context::push_hex;
 
 /// What is known of an exchange only when it is over.
 #[derive(Clone, Copy, Debug)]
@@ -19,26 +20,43 @@ pub struct Ending {
 /// The name of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Name<'a> {
-    /// Letters, digits, `_` and `.`: needs no escaping.
-    Own(&'static str),
+    Own(&'static Key),
     Foreign(&'a str),
 }
+
+/// A name of our own: letters, digits, `_` and `.`, which need no escaping.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub name: &'static str,
+    /// As it stands in JSON behind another field, with the colon.
+    pub json: &'static str,
+}
+
+/// One of our own names.
+macro_rules! own {
+    ($name:literal) => {{
+        use $crate::telemetry::access_log::line::{Key, Name};
+        Name::Own(&Key { name: $name, json: concat!(",\"", $name, "\":") })
+    }};
+}
+pub(super) use own;
 
 /// A format takes fields one after the other.
 pub(super) trait Fields {
     /// Bytes from outside: escaped.
     fn text(&mut self, name: Name<'_>, value: &[u8]);
-    /// A word of our own that needs no escaping.
+    /// Words from outside with a space between each, at least two.
+    fn phrase(&mut self, name: Name<'_>, words: &[&[u8]]);
+    /// A word that needs no escaping.
     fn word(&mut self, name: Name<'_>, value: &[u8]);
+    /// A word that needs no escaping, written where it goes.
+    fn written(&mut self, name: Name<'_>, write: impl FnOnce(&mut Vec<u8>));
     fn unsigned(&mut self, name: Name<'_>, value: u64);
     fn signed(&mut self, name: Name<'_>, value: i64);
     /// `None` in its place where it is not finite.
     fn float(&mut self, name: Name<'_>, value: f64);
     fn boolean(&mut self, name: Name<'_>, value: bool);
     fn milliseconds(&mut self, name: Name<'_>, value: Duration);
-    fn timestamp(&mut self, name: Name<'_>, at: SystemTime, stamp: &Stamp);
-    /// `digits` hexadecimal digits.
-    fn hex(&mut self, name: Name<'_>, value: u128, digits: usize);
     fn none(&mut self, name: Name<'_>);
     /// Words under a common name.
     fn group<'a>(&mut self, name: Name<'_>, members: impl Iterator<Item = (&'a str, &'static str)>);
@@ -57,91 +75,86 @@ pub(super) fn level(record: &Record) -> &'static str {
 }
 
 /// `GET /users/{id} 200`; the reason stands in for a status that never was. Never a raw path.
-pub(super) fn message(record: &Record, out: &mut Vec<u8>) {
-    out.extend_from_slice(record.request.method.as_str().as_bytes());
-    if let Some(route) = &record.route {
-        out.push(b' ');
-        out.extend_from_slice(route.template.as_bytes());
-    }
-    out.push(b' ');
-    match (record.status(), record.error) {
-        (Some(status), _) => out.extend_from_slice(status.as_str().as_bytes()),
-        (None, Some(reason)) => out.extend_from_slice(reason.as_str().as_bytes()),
-        (None, None) => out.push(b'-'),
+fn message(record: &Record, to: &mut impl Fields) {
+    let method = record.request.method.as_str().as_bytes();
+    let status = record.status();
+    let outcome = match (&status, record.error) {
+        (Some(status), _) => status.as_str(),
+        (None, Some(reason)) => reason.as_str(),
+        (None, None) => "-",
+    };
+    match &record.route {
+        Some(route) => to.phrase(own!("message"), &[method, route.template.as_bytes(), outcome.as_bytes()]),
+        None => to.phrase(own!("message"), &[method, outcome.as_bytes()]),
     }
 }
 
 /// Hands every field of the line to a format.
 pub(super) fn fields(log: &AccessLog, record: &Record, ending: &Ending, stamp: &Stamp, to: &mut impl Fields) {
-    use Name::Own;
     let optional = |to: &mut _, name, value: Option<&str>| match value {
-        Some(value) => Fields::text(to, Own(name), value.as_bytes()),
-        None => Fields::none(to, Own(name)),
+        Some(value) => Fields::text(to, name, value.as_bytes()),
+        None => Fields::none(to, name),
     };
-    to.timestamp(Own("timestamp"), ending.at, stamp);
-    to.word(Own("level"), level(record).as_bytes());
-    let mut text = Vec::with_capacity(64);
-    message(record, &mut text);
-    to.text(Own("message"), &text);
-    to.text(Own("correlation_id"), record.correlation.id.as_bytes());
-    to.hex(Own("trace_id"), record.trace.trace_id, 32);
-    to.hex(Own("span_id"), record.trace.span.0.into(), 16);
-    to.boolean(Own("sampled"), ending.sampled);
-    to.text(Own("listener"), record.listener.name.as_bytes());
+    to.written(own!("timestamp"), |out| stamp.push(ending.at, out));
+    to.word(own!("level"), level(record).as_bytes());
+    message(record, to);
+    to.text(own!("correlation_id"), record.correlation.id.as_bytes());
+    to.written(own!("trace_id"), |out| push_hex(out, record.trace.trace_id, 32));
+    to.written(own!("span_id"), |out| push_hex(out, record.trace.span.0.into(), 16));
+    to.boolean(own!("sampled"), ending.sampled);
+    to.text(own!("listener"), record.listener.name.as_bytes());
     let route = record.route.as_deref();
-    optional(to, "route", route.map(|route| &*route.name));
-    optional(to, "upstream", route.map(|route| &*route.upstream));
-    optional(to, "endpoint", record.attempts.last().map(|attempt| &*attempt.endpoint));
-    text.clear();
-    address(record, &mut text);
-    to.word(Own("client_address"), &text);
-    to.text(Own("method"), record.request.method.as_str().as_bytes());
-    to.text(Own("host"), record.request.host.as_bytes());
-    to.text(Own("path"), record.request.uri.path().as_bytes());
+    optional(to, own!("route"), route.map(|route| &*route.name));
+    optional(to, own!("upstream"), route.map(|route| &*route.upstream));
+    optional(to, own!("endpoint"), record.attempts.last().map(|attempt| &*attempt.endpoint));
+    to.written(own!("client_address"), |out| address(record, out));
+    // A token by RFC 9110: nothing in it needs escaping.
+    to.word(own!("method"), record.request.method.as_str().as_bytes());
+    to.text(own!("host"), record.request.host.as_bytes());
+    to.text(own!("path"), record.request.uri.path().as_bytes());
     if let Some(query) = record.request.uri.query() {
-        text.clear();
+        let mut text = Vec::with_capacity(query.len());
         redact::push_redacted(query, &log.redact_query, &mut text);
-        to.text(Own("query"), &text);
+        to.text(own!("query"), &text);
     }
-    to.word(Own("protocol"), record.protocol().as_bytes());
+    to.word(own!("protocol"), record.protocol().as_bytes());
     match record.status() {
-        Some(status) => to.unsigned(Own("status"), status.as_u16().into()),
-        None => to.none(Own("status")),
+        Some(status) => to.unsigned(own!("status"), status.as_u16().into()),
+        None => to.none(own!("status")),
     }
-    to.milliseconds(Own("duration_ms"), ending.duration);
+    to.milliseconds(own!("duration_ms"), ending.duration);
     match record.upstream_elapsed() {
-        Some(elapsed) => to.milliseconds(Own("upstream_ms"), elapsed),
-        None => to.none(Own("upstream_ms")),
+        Some(elapsed) => to.milliseconds(own!("upstream_ms"), elapsed),
+        None => to.none(own!("upstream_ms")),
     }
-    to.unsigned(Own("request_bytes"), record.request_bytes);
-    to.unsigned(Own("response_bytes"), record.response_bytes);
-    to.unsigned(Own("attempts"), record.attempts.len() as u64);
+    to.unsigned(own!("request_bytes"), record.request_bytes);
+    to.unsigned(own!("response_bytes"), record.response_bytes);
+    to.unsigned(own!("attempts"), record.attempts.len() as u64);
     match record.error {
-        None => to.none(Own("error")),
+        None => to.none(own!("error")),
         Some(reason) => {
             let members = [("source", reason.source().as_str()), ("reason", reason.as_str())];
-            to.group(Own("error"), members.into_iter());
+            to.group(own!("error"), members.into_iter());
         }
     }
-    to.text(Own("service"), log.service.as_bytes());
+    to.text(own!("service"), log.service.as_bytes());
     details(log, record, to);
 }
 
 /// What not every line has.
 pub(super) fn details(log: &AccessLog, record: &Record, to: &mut impl Fields) {
-    use Name::Own;
     if record.websocket {
-        to.boolean(Own("websocket"), true);
+        to.boolean(own!("websocket"), true);
     }
     if !record.limits.is_empty() {
         let decisions = record.limits.iter();
         to.group(
-            Own("limits"),
+            own!("limits"),
             decisions.map(|(name, allowed)| (&**name, if *allowed { "allowed" } else { "limited" })),
         );
     }
     if let Some(breaker) = record.breaker {
-        to.word(Own("breaker"), breaker.as_str().as_bytes());
+        to.word(own!("breaker"), breaker.as_str().as_bytes());
     }
     headers(log, record, to);
     plugin_fields(record, to);

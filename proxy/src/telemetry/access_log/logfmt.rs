@@ -2,12 +2,11 @@
 //! It does not know which fields there are.
 
 use std::io::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::json::push_string;
+use super::json::{push_phrase, push_string};
 use super::line::{Fields, Name};
-use super::stamp::{Stamp, push_decimal, push_milliseconds};
-use crate::telemetry::trace_context::push_hex;
+use super::stamp::{push_decimal, push_milliseconds};
 
 /// A line that is being written. What has no value is left out.
 pub(super) struct Logfmt<'a> {
@@ -47,7 +46,7 @@ impl<'a> Logfmt<'a> {
 
     fn name(&mut self, name: Name<'_>) {
         match name {
-            Name::Own(name) => self.out.extend_from_slice(name.as_bytes()),
+            Name::Own(key) => self.out.extend_from_slice(key.name.as_bytes()),
             // A key cannot be quoted: what could end it is replaced.
             Name::Foreign(name) => {
                 let plain = |byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'=' | b'"' | b'\\');
@@ -62,8 +61,16 @@ impl Fields for Logfmt<'_> {
         push_value(self.key(name), value);
     }
 
+    fn phrase(&mut self, name: Name<'_>, words: &[&[u8]]) {
+        push_phrase(self.key(name), words);
+    }
+
     fn word(&mut self, name: Name<'_>, value: &[u8]) {
         self.key(name).extend_from_slice(value);
+    }
+
+    fn written(&mut self, name: Name<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+        write(self.key(name));
     }
 
     fn unsigned(&mut self, name: Name<'_>, value: u64) {
@@ -91,14 +98,6 @@ impl Fields for Logfmt<'_> {
 
     fn milliseconds(&mut self, name: Name<'_>, value: Duration) {
         push_milliseconds(self.key(name), value);
-    }
-
-    fn timestamp(&mut self, name: Name<'_>, at: SystemTime, stamp: &Stamp) {
-        stamp.push(at, self.key(name));
-    }
-
-    fn hex(&mut self, name: Name<'_>, value: u128, digits: usize) {
-        push_hex(self.key(name), value, digits);
     }
 
     fn none(&mut self, _: Name<'_>) {}

@@ -4,6 +4,9 @@
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Of the largest 64-bit number.
+const MAX_DIGITS: usize = 20;
+
 /// Formats times; the part that changes once a second is kept.
 #[derive(Debug, Default)]
 pub struct Stamp {
@@ -26,7 +29,7 @@ impl Stamp {
             }
         };
         out.extend_from_slice(&text);
-        push_padded(out, since.subsec_micros().into(), 6);
+        push_padded::<6>(out, since.subsec_micros());
         out.push(b'Z');
     }
 }
@@ -45,12 +48,12 @@ fn to_the_second(seconds: u64) -> [u8; 20] {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
 
     let mut text = Vec::with_capacity(20);
-    push_padded(&mut text, year.min(9999), 4);
+    push_padded::<4>(&mut text, year.min(9999) as u32);
     for (before, number) in
         [(b'-', month), (b'-', day), (b'T', second / 3600), (b':', second / 60 % 60), (b':', second % 60)]
     {
         text.push(before);
-        push_padded(&mut text, number, 2);
+        push_padded::<2>(&mut text, number as u32);
     }
     text.push(b'.');
     text.try_into().unwrap_or([b'0'; 20])
@@ -61,36 +64,30 @@ pub(super) fn push_milliseconds(out: &mut Vec<u8>, duration: Duration) {
     let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     push_decimal(out, microseconds / 1000);
     out.push(b'.');
-    push_padded(out, microseconds % 1000, 3);
+    push_padded::<3>(out, (microseconds % 1000) as u32);
 }
 
 /// Writes a number.
 pub(in crate::telemetry) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let start = out.len();
-    loop {
-        out.push(digit(number));
+    let mut text = [0; MAX_DIGITS];
+    let mut start = MAX_DIGITS;
+    for place in text.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        start -= 1;
         number /= 10;
         if number == 0 {
             break;
         }
     }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
+    out.extend_from_slice(text.get(start..).unwrap_or_default());
 }
 
-fn push_padded(out: &mut Vec<u8>, mut number: u64, digits: usize) {
-    let start = out.len();
-    for _ in 0..digits {
-        out.push(digit(number));
+/// Writes the lowest digits of a number, so many of them.
+fn push_padded<const DIGITS: usize>(out: &mut Vec<u8>, mut number: u32) {
+    let mut text = [0; DIGITS];
+    for place in text.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
-}
-
-fn digit(number: u64) -> u8 {
-    let digit = (number % 10) as u8;
-    b'0' + digit
+    out.extend_from_slice(&text);
 }

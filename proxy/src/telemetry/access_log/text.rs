@@ -1,7 +1,7 @@
 //! A line for people: the main facts first, then what is left as pairs.
 //! It is not meant to be parsed.
 
-use super::line::{self, Ending, Fields, Name};
+use super::line::{self, Ending, Fields, own};
 use super::logfmt::Logfmt;
 use super::stamp::{Stamp, push_decimal, push_milliseconds};
 use super::{AccessLog, json, redact};
@@ -37,16 +37,16 @@ pub(super) fn write(log: &AccessLog, record: &Record, ending: &Ending, stamp: &S
     push_milliseconds(out, ending.duration);
     out.extend_from_slice(b"ms");
     let mut pairs = Logfmt::go_on(out);
-    pairs.text(Name::Own("correlation_id"), record.correlation.id.as_bytes());
-    pairs.text(Name::Own("host"), record.request.host.as_bytes());
+    pairs.text(own!("correlation_id"), record.correlation.id.as_bytes());
+    pairs.text(own!("host"), record.request.host.as_bytes());
     if let Some(route) = &record.route {
-        pairs.text(Name::Own("route"), route.name.as_bytes());
+        pairs.text(own!("route"), route.name.as_bytes());
     }
     if let Some(attempt) = record.attempts.last() {
-        pairs.text(Name::Own("endpoint"), attempt.endpoint.as_bytes());
+        pairs.text(own!("endpoint"), attempt.endpoint.as_bytes());
     }
     if let Some(reason) = record.error {
-        pairs.word(Name::Own("error"), reason.as_str().as_bytes());
+        pairs.word(own!("error"), reason.as_str().as_bytes());
     }
     line::details(log, record, &mut pairs);
     pairs.end();
