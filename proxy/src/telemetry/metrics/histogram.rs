@@ -81,11 +81,10 @@ impl Histogram {
         if !value.is_finite() || value < 0.0 {
             return false;
         }
-        let _turn = match self.writers {
-            Writers::One => None,
-            Writers::Many => Some(lock(&self.cell.turn)),
-        };
-        self.cell.write(value, exemplar);
+        match self.writers {
+            Writers::One => self.cell.write(value, exemplar),
+            Writers::Many => self.cell.write_in_turn(value, exemplar),
+        }
         true
     }
 }
@@ -133,11 +132,36 @@ impl HistogramCell {
         }
     }
 
+    #[cold]
+    fn write_in_turn(&self, value: f64, exemplar: Option<(u128, u64)>) {
+        let _turn = lock(&self.turn);
+        self.write(value, exemplar);
+    }
+
+    #[inline]
     fn write(&self, value: f64, exemplar: Option<(u128, u64)>) {
         let index = self.bounds.partition_point(|bound| *bound < value);
-        let exemplar = exemplar.filter(|(_, span)| *span != 0).map(|ids| (ids, now()));
+        match exemplar {
+            Some((trace_id, span_id)) if span_id != 0 => self.write_with_exemplar(index, value, trace_id, span_id),
+            _ => self.change(index, value, || {}),
+        }
+    }
+
+    // Apart, so that whoever has no exemplar does not pay for it.
+    #[inline(never)]
+    fn write_with_exemplar(&self, index: usize, value: f64, trace_id: u128, span_id: u64) {
+        let at = now();
         // Made before the sequence is odd: a reader waits for nothing that allocates.
-        let slot = exemplar.and_then(|_| self.exemplar_cells().get(index));
+        let slot = self.exemplar_cells().get(index);
+        self.change(index, value, || {
+            if let Some(slot) = slot {
+                slot.write(value, trace_id, span_id, at);
+            }
+        });
+    }
+
+    #[inline]
+    fn change(&self, index: usize, value: f64, more: impl FnOnce()) {
         let sequence = self.sequence.load(Ordering::Relaxed);
         self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
@@ -145,9 +169,7 @@ impl HistogramCell {
             bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
         counter::add_float(&self.sum, value, Writers::One);
-        if let (Some(((trace_id, span_id), at)), Some(slot)) = (exemplar, slot) {
-            slot.write(value, trace_id, span_id, at);
-        }
+        more();
         self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
     }
 

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{Method, StatusCode};
@@ -19,7 +20,8 @@ pub struct UpstreamMetrics {
     catalogue: Catalogue,
     shard: Shard,
     upstream: Box<str>,
-    endpoints: RefCell<HashMap<Box<str>, Endpoint, ByKey>>,
+    /// By the address of the endpoint's text, which says the same as the text and is looked up in no time, and by the labels.
+    series: RefCell<HashMap<(usize, u32), Series, ByKey>>,
 }
 
 /// What is known of an attempt when it is over.
@@ -29,22 +31,19 @@ pub struct ClientSample<'a> {
     /// `None` where there was no answer.
     pub status: Option<StatusCode>,
     pub error: Option<Reason>,
-    /// As configured, `host:port`.
-    pub endpoint: &'a str,
+    /// As configured, `host:port`; the one text that all attempts at it have.
+    pub endpoint: &'a Arc<str>,
     pub duration: Duration,
     /// Trace and span id, where the trace is sampled.
     pub exemplar: Option<(u128, u64)>,
 }
 
-#[derive(Debug, Default)]
-struct Endpoint {
-    host: Box<str>,
-    port: Box<str>,
-    durations: HashMap<u32, Histogram, ByKey>,
+#[derive(Debug)]
+struct Series {
+    duration: Histogram,
+    /// Nothing else can have its address as long as it is here.
+    _endpoint: Arc<str>,
 }
-
-/// Endpoints are names of the configuration. Should they ever be more than this, the rest share one series.
-const MAX_ENDPOINTS: usize = 1024;
 
 // === impl UpstreamMetrics ===
 
@@ -55,7 +54,7 @@ impl UpstreamMetrics {
             catalogue: catalogue.clone(),
             shard: shard.clone(),
             upstream: upstream.into(),
-            endpoints: RefCell::default(),
+            series: RefCell::default(),
         }
     }
 
@@ -66,23 +65,14 @@ impl UpstreamMetrics {
 
     /// Counts an attempt that is over. Once for each attempt.
     pub fn observe(&self, sample: &ClientSample<'_>) {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let name = if endpoints.len() < MAX_ENDPOINTS || endpoints.contains_key(sample.endpoint) {
-            sample.endpoint
-        } else {
-            labels::OTHER
-        };
-        // Two look-ups, so that the name is copied only at its first sight.
-        if !endpoints.contains_key(name) {
-            endpoints.insert(name.into(), Endpoint::new(name));
-        }
-        let Some(endpoint) = endpoints.get_mut(name) else { return };
-        let Endpoint { host, port, durations } = endpoint;
         let method = labels::method_index(sample.method);
         let status = labels::status_code(sample.status);
         let error = sample.error.map_or(0, |reason| 1 + reason as u32);
         let key = u32::from(method) | u32::from(status) << 8 | error << 18;
-        let duration = durations.entry(key).or_insert_with(|| {
+        let address = Arc::as_ptr(sample.endpoint).cast::<u8>().addr();
+        let mut series = self.series.borrow_mut();
+        let Series { duration, .. } = series.entry((address, key)).or_insert_with(|| {
+            let (host, port) = parts(sample.endpoint);
             let values = [
                 labels::METHODS.get(usize::from(method)).copied().unwrap_or(labels::OTHER),
                 &labels::status_text(status),
@@ -92,32 +82,29 @@ impl UpstreamMetrics {
                 port,
                 &self.upstream,
             ];
-            self.shard.histogram(&self.catalogue.http.client_request_duration, &values)
+            let duration = self.shard.histogram(&self.catalogue.http.client_request_duration, &values);
+            Series { duration, _endpoint: Arc::clone(sample.endpoint) }
         });
         record(duration, sample.duration, sample.exemplar);
     }
 
     /// How many attempts are under way at an endpoint (`host:port`); keep the handle.
     pub fn active_requests(&self, endpoint: &str) -> Gauge {
-        let Endpoint { host, port, .. } = Endpoint::new(endpoint);
-        self.shard.gauge(&self.catalogue.http.client_active_requests, &[&host, &port, &self.upstream])
+        let (host, port) = parts(endpoint);
+        self.shard.gauge(&self.catalogue.http.client_active_requests, &[host, port, &self.upstream])
     }
 
     /// How many connections to an endpoint (`host:port`) are open and busy, and open and idle; keep the handles.
     pub fn open_connections(&self, endpoint: &str) -> (Gauge, Gauge) {
-        let Endpoint { host, port, .. } = Endpoint::new(endpoint);
+        let (host, port) = parts(endpoint);
         let family = &self.catalogue.http.client_open_connections;
-        let gauge = |state| self.shard.gauge(family, &[state, &host, &port, &self.upstream]);
+        let gauge = |state| self.shard.gauge(family, &[state, host, port, &self.upstream]);
         (gauge("active"), gauge("idle"))
     }
 }
 
-// === impl Endpoint ===
-
-impl Endpoint {
-    fn new(endpoint: &str) -> Self {
-        let (host, port) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        Self { host: host.into(), port: port.into(), durations: HashMap::default() }
-    }
+/// Host and port of an endpoint.
+fn parts(endpoint: &str) -> (&str, &str) {
+    let (host, port) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
