@@ -10,14 +10,19 @@ pub struct CopiedHeaders {
     bytes: Vec<u8>,
 }
 
+/// What a header takes, with the lengths of its name and its value; a request has a short one for each long one.
+const USUAL: usize = 64;
+
 // === impl CopiedHeaders ===
 
 impl CopiedHeaders {
     pub fn of(headers: &HeaderMap) -> Self {
-        let length = headers.iter().map(|(name, value)| 8 + name.as_str().len() + value.len()).sum();
-        let mut bytes = Vec::with_capacity(length);
+        // To add up the lengths would cost a walk of its own.
+        let mut bytes = Vec::with_capacity(headers.len() * USUAL);
         for (name, value) in headers {
-            for part in [name.as_str().as_bytes(), value.as_bytes()] {
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            bytes.reserve(8 + name.len() + value.len());
+            for part in [name, value] {
                 // A header is far smaller than 4 GiB: the largest head that is read has a few hundred KiB.
                 bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or_default().to_le_bytes());
                 bytes.extend_from_slice(part);
