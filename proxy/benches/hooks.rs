@@ -156,5 +156,5 @@ fn scope() -> Scope {
     };
     let worker = Rc::new(WorkerScope::silent(&Registry::new()).unwrap());
     let listener = ListenerScope::new(&worker, &Arc::from("web"));
-    Box::new(Record::begin(listener, Arrival { peer: "10.0.0.1:4711".parse().unwrap(), request }))
+    Record::begin(listener, Arrival { peer: "10.0.0.1:4711".parse().unwrap(), request })
 }

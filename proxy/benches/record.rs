@@ -61,7 +61,7 @@ fn measure(name: &str, config: &config::Telemetry) {
         let prepare = spent(|| drop(black_box((arrival(), HeaderMap::<HeaderValue>::with_capacity(8)))));
         let all = spent(|| {
             let (arrival, mut upstream) = black_box((arrival(), HeaderMap::with_capacity(8)));
-            let mut record = Box::new(Record::begin(Rc::clone(&listener), arrival));
+            let mut record = Record::begin(Rc::clone(&listener), arrival);
             record.enter(Rc::clone(&route));
             let started = record.started;
             let attempt = record.attempt(Arc::clone(&endpoint), &mut upstream);

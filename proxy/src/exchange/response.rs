@@ -162,6 +162,5 @@ fn head(exchange: &mut Exchange) -> (StatusCode, HeaderMap) {
 }
 
 fn correlation(record: &crate::telemetry::record::Record) -> Option<(http::HeaderName, HeaderValue)> {
-    let id = HeaderValue::from_str(&record.correlation.id).ok()?;
-    Some((record.correlation.header.clone(), id))
+    Some((record.correlation.header.clone(), record.correlation.id.to_value()))
 }

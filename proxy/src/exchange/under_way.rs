@@ -62,7 +62,7 @@ impl Exchange {
         let handshake = upgrade::handshake(&parts);
         let record = view.listener(listener).map(|scope| {
             let request = head::take(parts, connection.https);
-            Box::new(Record::begin(Rc::clone(scope), Arrival { peer: connection.peer, request }))
+            Record::begin(Rc::clone(scope), Arrival { peer: connection.peer, request })
         });
         Box::new(Self {
             view,
@@ -203,7 +203,10 @@ impl Drop for Exchange {
         if let Some(desk) = self.desk() {
             desk.close();
         }
-        self.let_go();
+        self.lease = None;
+        if let Some(record) = &mut self.record {
+            record.end();
+        }
         self.settle();
         chain::log(self);
         chain::release(self);

@@ -204,7 +204,7 @@ fn scope() -> Scope {
     record.trusted_peer = true;
     record.client = "203.0.113.9".parse().unwrap();
     record.request_bytes = 7;
-    Box::new(record)
+    record
 }
 
 fn answered(status: u16) -> Scope {

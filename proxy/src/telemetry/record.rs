@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::error::Reason;
 use crate::moment;
+use crate::telemetry::correlation::CorrelationId;
 use crate::telemetry::metrics::exchange::{Active, RouteMetrics};
 use crate::telemetry::trace_context::{self, SpanId, TraceContext};
 
@@ -70,6 +71,8 @@ pub struct Record {
     active: Active,
     /// When both sides had said 101.
     switched: Option<Instant>,
+    /// When it was over, where somebody said so.
+    ended: Option<Instant>,
 }
 
 /// What is known when a request's head is there.
@@ -150,7 +153,7 @@ pub struct Attempt {
 /// The id that ties everything about one exchange together, and the header that carries it.
 #[derive(Clone, Debug)]
 pub struct Correlation {
-    pub id: Box<str>,
+    pub id: CorrelationId,
     pub header: http::HeaderName,
 }
 
@@ -228,6 +231,10 @@ impl Record {
             error: None,
             reused: false,
         };
+        if self.attempts.is_empty() {
+            // Nearly always the only one.
+            self.attempts = Vec::with_capacity(1);
+        }
         self.attempts.push(attempt);
         let last = self.attempts.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "pushed above")]
@@ -244,9 +251,8 @@ impl Record {
 
     fn introduce(&self, span: SpanId, headers: &mut HeaderMap) {
         trace_context::inject(&self.trace, span, headers);
-        if let Ok(id) = http::HeaderValue::from_str(&self.correlation.id) {
-            headers.insert(self.correlation.header.clone(), id);
-        }
+        let Correlation { id, header } = &self.correlation;
+        headers.insert(header.clone(), id.to_value());
     }
 
     /// Both sides have said 101: from here on the exchange is a WebSocket session, and its bytes are the body sizes.
@@ -256,6 +262,15 @@ impl Record {
             self.switched = Some(Instant::now());
             self.with_metrics(RouteMetrics::websocket_opened);
             self.let_go_of_buffers();
+        }
+    }
+
+    /// It is over, and with it the attempt that still goes on; what is left is to let it drop. One reading of the clock serves both.
+    pub fn end(&mut self) {
+        let now = moment::now();
+        self.ended = Some(now);
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.ended.get_or_insert(now);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ impl WorkerScope {
     /// A span id of its own.
     pub fn span_id(&self) -> SpanId {
         // Zero is not an id.
-        SpanId(self.random.borrow_mut().random_range(1..=u64::MAX))
+        SpanId(self.random.borrow_mut().random::<NonZeroU64>().get())
     }
 
     /// Hands over what has gathered: log lines and spans. To be called every 20 ms or so.

@@ -71,7 +71,7 @@ pub(super) fn request(path: &str, headers: &[(&str, &str)]) -> RequestHead {
 
 pub(super) fn begin(worker: &Rc<WorkerScope>, request: RequestHead) -> Box<Record> {
     let listener = ListenerScope::new(worker, &"web".into());
-    Box::new(Record::begin(listener, Arrival { peer: "10.0.0.1:4711".parse().unwrap(), request }))
+    Record::begin(listener, Arrival { peer: "10.0.0.1:4711".parse().unwrap(), request })
 }
 
 /// Goes through `GET /users/{id}` with one attempt and this status.

@@ -4,61 +4,69 @@
 use http::HeaderMap;
 use http::header::{HOST, USER_AGENT};
 use rand::Rng as _;
+use std::num::NonZeroU128;
 use std::rc::Rc;
 
 use super::{Arrival, Captured, Correlation, ListenerScope, Record, RequestHead, Sent, SpanDetail};
 use crate::moment;
-use crate::telemetry::trace_context::{self, SpanId, TraceContext};
+use crate::telemetry::trace_context::{self, TraceContext};
 
 // === impl Record ===
 
 impl Record {
     /// Begins the record of an exchange; nothing but its drop ends it. The client is the peer until somebody knows better.
-    pub fn begin(listener: Rc<ListenerScope>, arrival: Arrival) -> Self {
+    pub fn begin(listener: Rc<ListenerScope>, arrival: Arrival) -> Box<Self> {
         let Arrival { peer, request } = arrival;
         let started = moment::now();
         let started_at = moment::wall(started);
         let trace = trace(&listener, &request.headers);
         let correlation = Correlation::begin(&request.headers, started_at, &mut *listener.worker.random.borrow_mut());
-        Self {
-            started,
-            started_at,
-            trace,
-            correlation,
-            peer,
-            trusted_peer: false,
-            client: peer.ip(),
-            captured: Captured::of(&listener, &request),
-            active: listener.metrics.enter(&request.method, request.https),
-            listener,
-            route: None,
-            request,
-            response: None,
-            sent: Sent::default(),
-            request_bytes: 0,
-            response_bytes: 0,
-            attempts: Vec::new(),
-            error: None,
-            limits: Vec::new(),
-            breaker: None,
-            websocket: false,
-            fields: Vec::new(),
-            span: SpanDetail::default(),
-            spans: Vec::new(),
-            call_outs: Vec::new(),
-            switched: None,
-        }
+        // It is large: made where it stays, it is not copied.
+        Box::write(
+            Box::new_uninit(),
+            Self {
+                started,
+                started_at,
+                trace,
+                correlation,
+                peer,
+                trusted_peer: false,
+                client: peer.ip(),
+                captured: Captured::of(&listener, &request),
+                active: listener.metrics.enter(&request.method, request.https),
+                listener,
+                route: None,
+                request,
+                response: None,
+                sent: Sent::default(),
+                request_bytes: 0,
+                response_bytes: 0,
+                attempts: Vec::new(),
+                error: None,
+                limits: Vec::new(),
+                breaker: None,
+                websocket: false,
+                fields: Vec::new(),
+                span: SpanDetail::default(),
+                spans: Vec::new(),
+                call_outs: Vec::new(),
+                switched: None,
+                ended: None,
+            },
+        )
     }
 }
 
 fn trace(listener: &ListenerScope, headers: &HeaderMap) -> TraceContext {
     let incoming = trace_context::extract(headers);
-    let mut random = listener.worker.random.borrow_mut();
-    let span = SpanId(random.random_range(1..=u64::MAX));
+    let span = listener.worker.span_id();
     let (trace_id, parent, is_random, state) = match incoming.caller {
         Some(caller) => (caller.trace_id, Some(caller.span), caller.random, caller.state),
         // Zero is not an id.
-        None => (random.random_range(1..=u128::MAX), None, true, None),
+        None => {
+            let id = listener.worker.random.borrow_mut().random::<NonZeroU128>();
+            (id.get(), None, true, None)
+        }
     };
     let sampled = listener.outputs.sampler.head(trace_id, incoming.decision);
     TraceContext { trace_id, span, parent, sampled, random: is_random, state, b3: incoming.b3 }

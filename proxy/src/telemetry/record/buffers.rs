@@ -11,7 +11,8 @@ impl Record {
     pub(super) fn let_go_of_buffers(&mut self) {
         let answered = self.response.iter_mut().flat_map(|response| response.headers.values_mut());
         let captured = self.captured.headers.iter_mut().flatten().chain(&mut self.captured.user_agent);
-        self.request.headers.values_mut().chain(answered).chain(captured).for_each(copy);
+        let all = self.request.headers.values_mut().chain(answered).chain(captured);
+        all.chain([self.correlation.id.value_mut()]).for_each(copy);
         if let Ok(uri) = self.request.uri.to_string().parse::<Uri>() {
             self.request.uri = uri;
         }

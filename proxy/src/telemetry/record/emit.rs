@@ -10,7 +10,7 @@ use crate::telemetry::spans::Trail;
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = self.ended.unwrap_or_else(Instant::now);
         let duration = now.duration_since(self.started);
         // A session is not slow because it lasts.
         let response = self.switched.map_or(duration, |switched| switched.duration_since(self.started));

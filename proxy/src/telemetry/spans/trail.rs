@@ -81,7 +81,7 @@ impl Trail {
             user_agent: record.captured.user_agent.as_ref().map(agent),
             peer: record.peer,
             client: record.client,
-            correlation: std::mem::take(&mut record.correlation.id),
+            correlation: (*record.correlation.id).into(),
             listener: Arc::clone(&record.listener.name),
             route: record.route.as_ref().map(|route| Route {
                 name: Arc::clone(&route.name),
