@@ -11,42 +11,46 @@ use crate::telemetry::trace_context::push_hex;
 /// An object that is being written.
 pub(super) struct Json<'a> {
     out: &'a mut Vec<u8>,
-    first: bool,
+    start: usize,
 }
 
 // === impl Json ===
 
 impl<'a> Json<'a> {
     pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, first: true }
+        Self { start: out.len(), out }
     }
 
-    pub(super) fn end(self) {
+    pub(super) fn end(mut self) {
+        self.open(self.start);
         self.out.extend_from_slice(b"}\n");
     }
 
-    #[inline]
+    // Where the name is known, one copy of a known length.
+    #[inline(always)]
     fn key(&mut self, name: Name<'_>) -> &mut Vec<u8> {
-        let first = std::mem::take(&mut self.first);
         match name {
-            Name::Own(key) => {
-                let from = usize::from(first);
-                self.out.extend_from_slice(key.json.as_bytes().get(from..).unwrap_or_default());
-            }
+            Name::Own(key) => self.out.extend_from_slice(key.json.as_bytes()),
             Name::Foreign(name) => {
-                if !first {
-                    self.out.push(b',');
-                }
+                self.out.push(b',');
                 push_string(self.out, name.as_bytes());
                 self.out.push(b':');
             }
         }
         self.out
     }
+
+    /// Makes a brace of the comma before the first member.
+    fn open(&mut self, start: usize) {
+        match self.out.get_mut(start) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
+    }
 }
 
 impl Fields for Json<'_> {
+    #[inline]
     fn text(&mut self, name: Name<'_>, value: &[u8]) {
         push_string(self.key(name), value);
     }
@@ -55,6 +59,7 @@ impl Fields for Json<'_> {
         push_phrase(self.key(name), words);
     }
 
+    #[inline]
     fn word(&mut self, name: Name<'_>, value: &[u8]) {
         self.written(name, |out| out.extend_from_slice(value));
     }
@@ -67,6 +72,7 @@ impl Fields for Json<'_> {
         out.push(b'"');
     }
 
+    #[inline]
     fn unsigned(&mut self, name: Name<'_>, value: u64) {
         push_decimal(self.key(name), value);
     }
@@ -89,26 +95,28 @@ impl Fields for Json<'_> {
         }
     }
 
+    #[inline]
     fn boolean(&mut self, name: Name<'_>, value: bool) {
         self.key(name).extend_from_slice(if value { b"true" } else { b"false" });
     }
 
+    #[inline]
     fn milliseconds(&mut self, name: Name<'_>, value: Duration) {
         push_milliseconds(self.key(name), value);
     }
 
+    #[inline]
     fn none(&mut self, name: Name<'_>) {
         self.key(name).extend_from_slice(b"null");
     }
 
     fn group<'a>(&mut self, name: Name<'_>, members: impl Iterator<Item = (&'a str, &'static str)>) {
-        self.key(name).push(b'{');
-        self.first = true;
+        let start = self.key(name).len();
         for (member, word) in members {
             self.word(Name::Foreign(member), word.as_bytes());
         }
+        self.open(start);
         self.out.push(b'}');
-        self.first = false;
     }
 }
 
