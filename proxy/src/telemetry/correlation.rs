@@ -71,7 +71,7 @@ impl CorrelationId {
         let digits = hex_digits(id);
         let mut text = [b'-'; LENGTH];
         for (from, to) in [(0..8, 0..8), (8..12, 9..13), (12..16, 14..18), (16..20, 19..23), (20..32, 24..36)] {
-            if let (Some(from), Some(to)) = (digits.as_flattened().get(from), text.get_mut(to)) {
+            if let (Some(from), Some(to)) = (digits.get(from), text.get_mut(to)) {
                 to.copy_from_slice(from);
             }
         }

@@ -62,6 +62,19 @@ const LENGTH: usize = 55;
 /// More members than this, and the state is not handed on (section 3.3.1.1).
 const MAX_MEMBERS: usize = 32;
 
+// === impl SpanId ===
+
+impl SpanId {
+    /// All 16, in lower case.
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    pub(super) fn digits(self) -> [u8; 16] {
+        let mut text = [0; 16];
+        let halves = [(self.0 >> 32) as u32, self.0 as u32];
+        text.as_chunks_mut().0.iter_mut().zip(halves).for_each(|(digits, half)| *digits = eight_digits(half));
+        text
+    }
+}
+
 /// Reads the caller's trace. W3C wins over B3 where both are valid.
 pub fn extract(headers: &HeaderMap) -> Incoming {
     // One look at the names costs less than looking up all that there could be.
@@ -84,12 +97,11 @@ pub fn extract(headers: &HeaderMap) -> Incoming {
 pub fn inject(context: &TraceContext, span: SpanId, headers: &mut HeaderMap) {
     let mut text = Vec::with_capacity(LENGTH);
     text.extend_from_slice(b"00-");
-    push_hex(&mut text, context.trace_id, 32);
+    text.extend_from_slice(&hex_digits(context.trace_id));
     text.push(b'-');
-    push_hex(&mut text, span.0.into(), 16);
-    text.push(b'-');
+    text.extend_from_slice(&span.digits());
     let flags = if context.sampled { SAMPLED } else { 0 } | if context.random { RANDOM } else { 0 };
-    push_hex(&mut text, flags.into(), 2);
+    text.extend_from_slice(&[b'-', b'0', b'0' + flags]);
     // Cannot fail: hexadecimal digits and dashes.
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
         headers.insert(TRACEPARENT, value);
@@ -203,18 +215,18 @@ pub(super) fn hex(digits: &[u8]) -> Option<u128> {
 }
 
 /// The lowest digits of a number (32 at most), in lower case.
-#[inline]
 pub(super) fn push_hex(text: &mut Vec<u8>, number: u128, digits: usize) {
     let all = hex_digits(number);
-    let all = all.as_flattened();
     text.extend_from_slice(all.get(all.len() - digits.min(all.len())..).unwrap_or_default());
 }
 
 /// All 32 digits of a number, in lower case.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a quarter at a time")]
-pub(super) fn hex_digits(number: u128) -> [[u8; 8]; 4] {
-    [96, 64, 32, 0].map(|shift| eight_digits((number >> shift) as u32))
+#[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+pub(super) fn hex_digits(number: u128) -> [u8; 32] {
+    let mut text = [0; 32];
+    let halves = [(number >> 64) as u64, number as u64];
+    text.as_chunks_mut().0.iter_mut().zip(halves).for_each(|(digits, half)| *digits = SpanId(half).digits());
+    text
 }
 
 /// All digits at once, each in a byte of its own: some twenty instructions, and no branch.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{AccessLog, Included, redact, stamp::Stamp};
 use crate::error::{Reason, Source};
 use crate::telemetry::record::{Record, Value};
-use crate::telemetry::trace_context::push_hex;
+use crate::telemetry::trace_context::hex_digits;
 
 /// What is known of an exchange only when it is over.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +99,8 @@ pub(super) fn fields(log: &AccessLog, record: &Record, ending: &Ending, stamp: &
     to.word(own!("level"), level(record).as_bytes());
     message(record, to);
     to.text(own!("correlation_id"), record.correlation.id.as_bytes());
-    to.written(own!("trace_id"), |out| push_hex(out, record.trace.trace_id, 32));
-    to.written(own!("span_id"), |out| push_hex(out, record.trace.span.0.into(), 16));
+    to.written(own!("trace_id"), |out| out.extend_from_slice(&hex_digits(record.trace.trace_id)));
+    to.written(own!("span_id"), |out| out.extend_from_slice(&record.trace.span.digits()));
     to.boolean(own!("sampled"), ending.sampled);
     to.text(own!("listener"), record.listener.name.as_bytes());
     let route = record.route.as_deref();
