@@ -49,8 +49,9 @@ impl<'a> Json<'a> {
     }
 }
 
+// Into their callers, since only there the name is known.
 impl Fields for Json<'_> {
-    #[inline]
+    #[inline(always)]
     fn text(&mut self, name: Name<'_>, value: &[u8]) {
         push_string(self.key(name), value);
     }
@@ -59,12 +60,12 @@ impl Fields for Json<'_> {
         push_phrase(self.key(name), words);
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&mut self, name: Name<'_>, value: &[u8]) {
         self.written(name, |out| out.extend_from_slice(value));
     }
 
-    #[inline]
+    #[inline(always)]
     fn written(&mut self, name: Name<'_>, write: impl FnOnce(&mut Vec<u8>)) {
         let out = self.key(name);
         out.push(b'"');
@@ -72,7 +73,7 @@ impl Fields for Json<'_> {
         out.push(b'"');
     }
 
-    #[inline]
+    #[inline(always)]
     fn unsigned(&mut self, name: Name<'_>, value: u64) {
         push_decimal(self.key(name), value);
     }
@@ -95,7 +96,7 @@ impl Fields for Json<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn boolean(&mut self, name: Name<'_>, value: bool) {
         self.key(name).extend_from_slice(if value { b"true" } else { b"false" });
     }
@@ -105,7 +106,7 @@ impl Fields for Json<'_> {
         push_milliseconds(self.key(name), value);
     }
 
-    #[inline]
+    #[inline(always)]
     fn none(&mut self, name: Name<'_>) {
         self.key(name).extend_from_slice(b"null");
     }

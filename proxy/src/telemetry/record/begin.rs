@@ -84,9 +84,15 @@ impl Captured {
             captured.user_agent = request.headers.get(USER_AGENT).cloned();
             captured.port = match request.uri.authority() {
                 Some(authority) => authority.port_u16(),
-                None => request.headers.get(HOST).and_then(|host| host.to_str().ok()?.rsplit_once(':')?.1.parse().ok()),
+                None => request.headers.get(HOST).and_then(|host| port(host.as_bytes())),
             };
         }
         captured
     }
+}
+
+/// Of an authority; read from its end, where it is after a few bytes.
+fn port(authority: &[u8]) -> Option<u16> {
+    let colon = authority.iter().rposition(|byte| *byte == b':')?;
+    std::str::from_utf8(authority.get(colon + 1..)?).ok()?.parse().ok()
 }

@@ -22,11 +22,8 @@ impl CopiedHeaders {
         for (name, value) in headers {
             let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
             bytes.reserve(8 + name.len() + value.len());
-            for part in [name, value] {
-                // A header is far smaller than 4 GiB: the largest head that is read has a few hundred KiB.
-                bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or_default().to_le_bytes());
-                bytes.extend_from_slice(part);
-            }
+            push(&mut bytes, name);
+            push(&mut bytes, value);
         }
         Self { bytes }
     }
@@ -49,6 +46,13 @@ impl std::fmt::Debug for CopiedHeaders {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CopiedHeaders").field("bytes", &self.bytes.len()).finish()
     }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the largest head that is read has a few hundred KiB")]
+fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(part);
 }
 
 #[cfg(test)]
