@@ -29,7 +29,7 @@ impl Stamp {
             }
         };
         out.extend_from_slice(&text);
-        push_padded::<6>(out, since.subsec_micros());
+        push_padded::<6>(out, since.subsec_micros().into());
         out.push(b'Z');
     }
 }
@@ -48,12 +48,12 @@ fn to_the_second(seconds: u64) -> [u8; 20] {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
 
     let mut text = Vec::with_capacity(20);
-    push_padded::<4>(&mut text, year.min(9999) as u32);
+    push_padded::<4>(&mut text, year.min(9999));
     for (before, number) in
         [(b'-', month), (b'-', day), (b'T', second / 3600), (b':', second / 60 % 60), (b':', second % 60)]
     {
         text.push(before);
-        push_padded::<2>(&mut text, number as u32);
+        push_padded::<2>(&mut text, number);
     }
     text.push(b'.');
     text.try_into().unwrap_or([b'0'; 20])
@@ -61,14 +61,18 @@ fn to_the_second(seconds: u64) -> [u8; 20] {
 
 /// Writes milliseconds with three digits behind the point.
 pub(super) fn push_milliseconds(out: &mut Vec<u8>, duration: Duration) {
-    let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    push_decimal(out, microseconds / 1000);
+    push_decimal(out, duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis().into()));
     out.push(b'.');
-    push_padded::<3>(out, (microseconds % 1000) as u32);
+    push_padded::<3>(out, duration.subsec_micros().into());
 }
 
 /// Writes a number.
 pub(in crate::telemetry) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        // Many are: octets of addresses, sizes of no body, attempts.
+        out.push(b'0' + (number % 10) as u8);
+        return;
+    }
     let mut text = [0; MAX_DIGITS];
     let mut start = MAX_DIGITS;
     for place in text.iter_mut().rev() {
@@ -83,7 +87,7 @@ pub(in crate::telemetry) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Writes the lowest digits of a number, so many of them.
-fn push_padded<const DIGITS: usize>(out: &mut Vec<u8>, mut number: u32) {
+fn push_padded<const DIGITS: usize>(out: &mut Vec<u8>, mut number: u64) {
     let mut text = [0; DIGITS];
     for place in text.iter_mut().rev() {
         *place = b'0' + (number % 10) as u8;
