@@ -15,7 +15,7 @@ use crate::exchange::bodies::Reader;
 use crate::exchange::{Exchange, Refusal, Stop, chain, request_body};
 use crate::moment;
 use crate::telemetry::record::{BreakerDecision, CopiedHeaders, Record, ResponseHead};
-use crate::upstream::{self, Admission, Breaker, Client, Retry, SendError};
+use crate::upstream::{self, Admission, Breaker, Client, Outgoing, Retry, SendError};
 use crate::view::{Keep, RouteView};
 use crate::wire::body::Body;
 use crate::wire::upgrade::{self, Key};
@@ -119,7 +119,8 @@ async fn tries(
     body: &mut Body,
     key: Option<Key>,
 ) -> Result<Answer, Stop> {
-    let mut request = prepare(exchange, route, std::mem::take(body))?;
+    let mut request = None;
+    prepare(exchange, route, body, &mut request)?;
     let asks = exchange.chain().is_some_and(|route| route.asks_before_attempts);
     let mut avoid = None;
     let mut left = TRIES;
@@ -127,23 +128,26 @@ async fn tries(
         left -= 1;
         let endpoint = client.pick(avoid).ok_or(Reason::NoEndpoint)?;
         let text = client.endpoint(endpoint).map(Arc::clone).ok_or(Reason::NoEndpoint)?;
-        exchange.record()?.attempt(text, request.headers_mut());
+        let headers = request.as_mut().ok_or(Reason::Internal)?.headers_mut();
+        exchange.record()?.attempt(text, headers);
         if asks {
-            chosen(exchange, route, request.headers_mut()).await?;
+            chosen(exchange, route, headers).await?;
         }
         exchange.lay();
         // In one expression, so that there is no place for the answer beside what waits for it.
-        let failed =
-            match answered(client.send(endpoint, request, exchange.interim.as_ref()).await, exchange, key.as_ref()) {
-                Ok(answer) => return Ok(answer),
-                Err(failed) => failed?,
-            };
+        let failed = match answered(
+            client.send(endpoint, &mut request, exchange.interim.as_ref()).await,
+            exchange,
+            key.as_ref(),
+        ) {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed?,
+        };
         // A kept connection that died says nothing of its endpoint.
         avoid = (!failed.reused).then_some(endpoint);
         chain::run(exchange, Hook::UpstreamError).await?;
-        match failed.again {
-            Some(again) if left > 0 => request = *again,
-            _ => return Err(failed.reason.into()),
+        if !failed.again || left == 0 {
+            return Err(failed.reason.into());
         }
         chain::run(exchange, Hook::Retry).await?;
     }
@@ -155,13 +159,13 @@ struct Failed {
     reason: Reason,
     /// Whether the connection had carried another request before.
     reused: bool,
-    /// The request, where it may be sent again.
-    again: Option<Box<Request<Body>>>,
+    /// Whether the request is there to be sent again.
+    again: bool,
 }
 
 /// Notes what became of an attempt. Apart from what waits, so that an exchange has no place for it while it does.
 fn answered(
-    sent: Result<upstream::Answer<Body>, SendError<Body>>,
+    sent: Result<upstream::Answer<Body>, SendError>,
     exchange: &mut Exchange,
     key: Option<&Key>,
 ) -> Result<Answer, Result<Failed, Stop>> {
@@ -192,10 +196,7 @@ fn answered(
                 return Err(Err(stop));
             }
             attempt.error = Some(reason);
-            let again = match (broken, error.retry) {
-                (None, Retry::Safe(again)) => Some(again),
-                _ => None,
-            };
+            let again = broken.is_none() && error.retry == Retry::Safe;
             Err(Ok(Failed { reason, reused: error.reused, again }))
         }
     }
@@ -232,8 +233,13 @@ fn switched(
     }
 }
 
-/// The request as the upstream shall see it.
-fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Request<Body>, Reason> {
+/// Puts the request as the upstream shall see it into its `place`.
+fn prepare(
+    exchange: &mut Exchange,
+    route: &RouteView,
+    body: &mut Body,
+    place: &mut Option<Request<Outgoing<Body>>>,
+) -> Result<(), Reason> {
     let keep = exchange.chain().map_or(Keep::Nothing, |route| route.keeps_request_head);
     let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;
     let uri = match &route.rewrite.prefix {
@@ -252,16 +258,17 @@ fn prepare(exchange: &mut Exchange, route: &RouteView, body: Body) -> Result<Req
         }
         Keep::Nothing => std::mem::take(&mut record.request.headers),
     };
-    let headers = outgoing(record, route, headers);
-    let mut request = Request::new(body);
+    let request = place.insert(Request::new(Outgoing::empty()));
     *request.method_mut() = record.request.method.clone();
     *request.uri_mut() = uri.map(http::Uri::from).unwrap_or_default();
-    *request.headers_mut() = headers;
-    // Where a plugin looks at the body, it is counted already.
-    if http_body::Body::is_end_stream(request.body()) || exchange.request_body.is_some() {
-        return Ok(request);
+    *request.headers_mut() = outgoing(record, route, headers);
+    if !http_body::Body::is_end_stream(body) {
+        let body = std::mem::take(body);
+        // Where a plugin looks at the body, it is counted already.
+        let counted = exchange.request_body.is_some();
+        *request.body_mut() = Outgoing::new(if counted { body } else { request_body::watched(exchange, body) });
     }
-    Ok(request.map(|body| request_body::watched(exchange, body)))
+    Ok(())
 }
 
 /// The headers as the upstream shall see them.

@@ -16,7 +16,7 @@ use crate::error::{Reason, Source};
 use crate::plugin::contract::{Answer, CallOut};
 use crate::telemetry::record::Record;
 use crate::telemetry::trace_context::SpanId;
-use crate::upstream::{Admission, Breaker, Client, Retry};
+use crate::upstream::{Admission, Breaker, Client, Outgoing, Retry};
 use crate::view::View;
 use crate::wire::body::Body;
 use crate::wire::headers;
@@ -95,18 +95,20 @@ async fn tries(
     last: &mut Option<Arc<str>>,
 ) -> Result<Response<Bytes>, Reason> {
     let named = request.headers().contains_key(HOST);
-    let mut request = request.map(Body::full);
+    let mut request = Some(request.map(|body| Outgoing::new(Body::full(body))));
     let mut avoid = None;
     let mut left = TRIES;
     loop {
         left -= 1;
         let endpoint = client.pick(avoid).ok_or(Reason::NoEndpoint)?;
         let text = client.endpoint(endpoint).ok_or(Reason::NoEndpoint)?;
-        if !named {
+        if let Some(request) = &mut request
+            && !named
+        {
             request.headers_mut().insert(HOST, HeaderValue::from_str(text).map_err(|_| Reason::Internal)?);
         }
         *last = Some(Arc::clone(text));
-        match client.send(endpoint, request, None).await {
+        match client.send(endpoint, &mut request, None).await {
             Ok(answer) => {
                 let (head, body) = answer.response.into_parts();
                 let body = whole(Body::upstream(body)).await?;
@@ -114,10 +116,7 @@ async fn tries(
                 return Ok(Response::from_parts(head, body));
             }
             Err(error) => match error.retry {
-                Retry::Safe(again) if left > 0 => {
-                    request = *again;
-                    avoid = (!error.reused).then_some(endpoint);
-                }
+                Retry::Safe if left > 0 => avoid = (!error.reused).then_some(endpoint),
                 _ => return Err(error.reason),
             },
         }

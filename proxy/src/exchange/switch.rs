@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::error::Reason;
 use crate::exchange::{Exchange, Stop};
+use crate::upstream::Tapped;
 use crate::upstream::config::Protocol;
 use crate::websocket::{self, Side, Traffic};
 use crate::wire::joined::Joined;
@@ -58,9 +59,9 @@ pub(super) async fn session(
             }
             let client = Side { io: client.io, early: client.early.freeze() };
             // Inside is a plain connection, nearly always; then it is used without the layers around it.
-            match upstream.downcast::<TokioIo<Joined<TcpStream>>>() {
+            match upstream.downcast::<TokioIo<Tapped<Joined<TcpStream>>>>() {
                 Ok(Parts { io, read_buf, .. }) => {
-                    let upstream = Side { io: io.into_inner().0, early: read_buf };
+                    let upstream = Side { io: io.into_inner().into_inner().0, early: read_buf };
                     websocket::splice(client, upstream, idle, &traffic).await
                 }
                 Err(upstream) => websocket::splice(client, wrapped(upstream), idle, &traffic).await,

@@ -24,6 +24,7 @@ use super::config::Protocol;
 use super::fault;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
+use super::tap::{Tap, Tapped};
 use crate::error::Reason;
 use crate::wire::joined::Joined;
 use crate::wire::local_exec::LocalExec;
@@ -41,7 +42,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a request is sent on.
 pub(super) enum Opened<B> {
-    Http1(http1::SendRequest<Outgoing<B>>),
+    Http1(http1::SendRequest<Outgoing<B>>, Tap),
     Http2(http2::SendRequest<Outgoing<B>>, Rc<Cell<usize>>),
 }
 
@@ -124,13 +125,15 @@ where
         Protocol::Http1 => {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(READ_BUFFER);
-            let (sender, connection) = builder.handshake(TokioIo::new(Joined(stream))).await.map_err(failed)?;
+            let tap = Tap::default();
+            let stream = TokioIo::new(Tapped::new(Joined(stream), tap.clone()));
+            let (sender, connection) = builder.handshake(stream).await.map_err(failed)?;
             drop(tokio::task::spawn_local(async move {
                 // What goes wrong here is told to the request that it goes wrong for.
                 let _ = connection.with_upgrades().await;
                 drop(counted);
             }));
-            Ok(Opened::Http1(sender))
+            Ok(Opened::Http1(sender, tap))
         }
         Protocol::Http2 => {
             let (sender, connection) = http2::Builder::new(LocalExec)

@@ -14,17 +14,22 @@ use crate::error::Reason;
 use crate::wire::body::BodyError;
 
 /// A request's body, which tells when its end was reached.
+///
+/// It is a pointer, and none where there is nothing to send, as in most requests: a request is moved some dozen times on its way
+/// through hyper, and its body with it.
 #[derive(Debug)]
-pub struct Outgoing<B> {
-    /// `None` is an empty body; the caller kept the original, to be able to send it again.
-    body: Option<B>,
-    /// `None` where nobody waits, since there is nothing to send.
+pub struct Outgoing<B>(Option<Box<Sending<B>>>);
+
+#[derive(Debug)]
+struct Sending<B> {
+    body: B,
+    /// Who waits for the end, once it is being sent.
     sent: Option<Rc<Sent>>,
 }
 
 /// Whether a body has been handed over to its end, or given up.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub(super) struct Sent {
     done: Cell<bool>,
     broken: Cell<Option<Reason>>,
     waker: RefCell<Option<Waker>>,
@@ -32,20 +37,23 @@ pub struct Sent {
 
 // === impl Outgoing ===
 
-impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
+impl<B> Outgoing<B> {
     /// No body.
     pub const fn empty() -> Self {
-        Self { body: None, sent: None }
+        Self(None)
     }
 
-    /// This body; `sent` is told of its end.
-    pub const fn new(body: B, sent: Rc<Sent>) -> Self {
-        Self { body: Some(body), sent: Some(sent) }
+    /// To be told of the end; `None` where there is nothing to send.
+    pub(super) fn watch(&mut self) -> Option<Rc<Sent>> {
+        let sending = self.0.as_mut()?;
+        Some(Rc::clone(sending.sent.insert(Rc::default())))
     }
+}
 
-    /// The body itself, as far as it has not been sent.
-    pub fn into_inner(mut self) -> Option<B> {
-        self.body.take()
+impl<B: Body<Data = Bytes>> Outgoing<B> {
+    /// This body.
+    pub fn new(body: B) -> Self {
+        Self((!body.is_end_stream()).then(|| Box::new(Sending { body, sent: None })))
     }
 }
 
@@ -58,8 +66,7 @@ where
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let Some(Sending { body, sent }) = self.0.as_deref_mut() else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *body).poll_frame(cx);
         // A reader that knows the length does not ask again after the last byte.
         let over = match &polled {
@@ -67,28 +74,28 @@ where
             Poll::Ready(None | Some(Err(_))) => true,
             Poll::Pending => false,
         };
-        if let (Poll::Ready(Some(Err(error))), Some(sent)) = (&polled, &this.sent) {
+        if let (Poll::Ready(Some(Err(error))), Some(sent)) = (&polled, &sent) {
             let error: &dyn Any = error;
             // Where the body does not say why, the client is gone.
             let reason = error.downcast_ref::<BodyError>().map_or(Reason::ClientClosed, |error| error.reason);
             sent.broken.set(Some(reason));
         }
-        if over && let Some(sent) = &this.sent {
+        if over && let Some(sent) = sent {
             sent.set();
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(B::is_end_stream)
+        self.0.as_ref().is_none_or(|sending| sending.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), B::size_hint)
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |sending| sending.body.size_hint())
     }
 }
 
-impl<B> Drop for Outgoing<B> {
+impl<B> Drop for Sending<B> {
     fn drop(&mut self) {
         // The connection takes no more of it; the answer is due now.
         if let Some(sent) = &self.sent {
@@ -101,7 +108,7 @@ impl<B> Drop for Outgoing<B> {
 
 impl Sent {
     /// Whether it is all sent; if not, the task is woken when it is.
-    pub fn poll(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn poll(&self, cx: &Context<'_>) -> bool {
         if self.done.get() {
             return true;
         }
@@ -114,7 +121,7 @@ impl Sent {
     }
 
     /// Why the body broke, where it did: then whatever the connection says is only the consequence.
-    pub fn broken(&self) -> Option<Reason> {
+    pub(super) fn broken(&self) -> Option<Reason> {
         self.broken.get()
     }
 

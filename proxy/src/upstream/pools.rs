@@ -5,16 +5,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::client::conn::{http1, http2};
 
 use super::balance::Balancer;
 use super::cluster::{Cluster, Endpoint, Key};
 use super::config;
-use super::interim::Inbox;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
+use super::tap::Tap;
 use crate::error::Reason;
 use crate::moment;
 use crate::telemetry::metrics::catalogue::Catalogue;
@@ -55,7 +55,7 @@ pub(super) struct Face<B> {
 pub(super) struct Slot<B> {
     pool: Cell<config::Pool>,
     /// HTTP/1: the last one that came back is lent first, so that the others grow old and go.
-    idle: RefCell<Vec<Kept<B>>>,
+    idle: RefCell<Vec<Box<Kept<B>>>>,
     /// HTTP/2: lent while they are new enough and have room.
     shared: RefCell<Vec<Rc<Shared<B>>>>,
     /// Holds back requests while a connection that they can share is being made. Not on the way of a request that finds one.
@@ -74,8 +74,8 @@ pub(super) struct Slot<B> {
 #[derive(Debug)]
 pub(super) struct Kept<B> {
     pub(super) sender: http1::SendRequest<Outgoing<B>>,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) born: Instant,
+    pub(super) tap: Tap,
+    born: Instant,
     since: Instant,
     /// For the head of the answer.
     pub(super) clock: Clock,
@@ -107,7 +107,7 @@ pub struct Lease<B = Body> {
 pub(super) enum Carrier<B> {
     /// Not connected (yet), or given up.
     None,
-    Http1(Kept<B>),
+    Http1(Box<Kept<B>>),
     Http2(Rc<Shared<B>>),
 }
 
@@ -203,7 +203,7 @@ impl<B> Slot<B> {
     }
 
     /// An idle HTTP/1 connection that looks alive.
-    pub(super) fn take_idle(&self) -> Option<Kept<B>> {
+    pub(super) fn take_idle(&self) -> Option<Box<Kept<B>>> {
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return None;
@@ -224,7 +224,7 @@ impl<B> Slot<B> {
         None
     }
 
-    fn keep(&self, kept: Kept<B>) {
+    fn keep(&self, kept: Box<Kept<B>>) {
         let pool = self.pool.get();
         let mut idle = self.idle.borrow_mut();
         if kept.is_fresh(kept.since, &pool) && idle.len() < pool.idle_per_endpoint {
@@ -281,24 +281,29 @@ impl<B> Slot<B> {
 // === impl Kept ===
 
 impl<B> Kept<B> {
-    pub(super) fn new(sender: http1::SendRequest<Outgoing<B>>) -> Self {
+    pub(super) fn new(sender: http1::SendRequest<Outgoing<B>>, tap: Tap) -> Self {
         let now = Instant::now();
-        Self { sender, inbox: Arc::default(), born: now, since: now, clock: Clock::new() }
+        Self { sender, tap, born: now, since: now, clock: Clock::new() }
     }
 
     fn is_fresh(&self, now: Instant, pool: &config::Pool) -> bool {
         !self.sender.is_closed()
-            && now.saturating_duration_since(self.since) < pool.idle_timeout
-            && now.saturating_duration_since(self.born) < pool.lifetime
+            && is_within(pool.idle_timeout, self.since, now)
+            && is_within(pool.lifetime, self.born, now)
     }
+}
+
+/// Whether less than `limit` has passed since then. Seconds are added sooner than times are subtracted.
+fn is_within(limit: Duration, since: Instant, now: Instant) -> bool {
+    since.checked_add(limit).is_none_or(|end| now < end)
 }
 
 // === impl Shared ===
 
 impl<B> Shared<B> {
     fn is_fresh(&self, now: Instant, pool: &config::Pool) -> bool {
-        let idle = self.streams.get() == 0 && now.saturating_duration_since(self.idle_since.get()) >= pool.idle_timeout;
-        !self.sender.is_closed() && !idle && now.saturating_duration_since(self.born) < pool.lifetime
+        let in_use = self.streams.get() > 0 || is_within(pool.idle_timeout, self.idle_since.get(), now);
+        !self.sender.is_closed() && in_use && is_within(pool.lifetime, self.born, now)
     }
 }
 

@@ -2,27 +2,25 @@
 //! It never sends twice: it says whether that would be safe, and the exchange decides.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
-use std::rc::Rc;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version, request};
+use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
 use super::cluster::Endpoint;
 use super::config::Protocol;
 use super::connect::{self, Opened};
-use super::fault::{self, Fault};
-use super::interim::{Flood, Relay};
+use super::fault;
 use super::outgoing::{Outgoing, Sent};
 use super::pools::{Carrier, Client, Face, Kept, Lease};
+use super::tap::Relay;
 use crate::error::Reason;
 use crate::moment;
 use crate::wire::clock::Clock;
@@ -41,34 +39,31 @@ pub struct Answer<B = crate::wire::body::Body> {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
-pub struct SendError<B = crate::wire::body::Body> {
+#[derive(Clone, Copy, Debug)]
+pub struct SendError {
     pub reason: Reason,
-    pub retry: Retry<B>,
+    pub retry: Retry,
     /// Whether the connection had carried another request before.
     pub reused: bool,
 }
 
 /// Whether the request may be sent again.
-pub enum Retry<B = crate::wire::body::Body> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
     /// The upstream may have acted on it, part of its body is gone, or it would fail again.
     Never,
-    /// The upstream has not acted on it, or acting twice is like acting once. Here it is, as it was given.
+    /// The upstream has not acted on it, or acting twice is like acting once. It is back in its place, as it was given.
     ///
     /// So it is when a kept connection turned out dead before the request was on it; when it died without an answer, the
     /// method is idempotent and there is no body; and when no connection could be made and there is another endpoint to try.
-    Safe(Box<Request<B>>),
+    Safe,
 }
 
-/// What is kept aside of a request, to be able to send it again.
-struct Spare<B> {
-    /// Of a request that may be repeated even though it was sent.
-    head: Option<request::Parts>,
-    /// An empty body, which was not sent.
-    body: Option<B>,
-    /// What the adapter changed, to give the request back as it was.
-    uri: Uri,
-    host: Option<http::HeaderValue>,
+/// What the adapter to a protocol changed in a request, to give it back as it was.
+#[derive(Default)]
+struct Changed {
+    uri: Option<Uri>,
+    host: Option<HeaderValue>,
 }
 
 impl<B> Client<B>
@@ -76,7 +71,8 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
 {
-    /// Sends the request to the endpoint that [`Client::pick`] picked.
+    /// Sends the request to the endpoint that [`Client::pick`] picked. It is taken out of its place, where it is nowhere else: moving it
+    /// costs.
     ///
     /// The request has the target of the upstream's view, a `Host` header, and no hop-by-hop headers but those of an upgrade.
     /// The connect timeout bounds connecting; the head timeout counts from the end of the request's body. While the body is being
@@ -84,13 +80,13 @@ where
     /// no timeout; hyper's HTTP/2 drops them.
     ///
     /// # Errors
-    /// With the reason to report, and the request where it may be sent again.
+    /// With the reason to report, and whether the request is back in its place to be sent again.
     pub async fn send(
         &self,
         endpoint: usize,
-        request: Request<B>,
+        request: &mut Option<Request<Outgoing<B>>>,
         interim: Option<&Interim>,
-    ) -> Result<Answer<B>, SendError<B>> {
+    ) -> Result<Answer<B>, SendError> {
         let Some((face, address)) = self.face(endpoint) else {
             return Err(SendError { reason: Reason::NoEndpoint, retry: Retry::Never, reused: false });
         };
@@ -106,7 +102,7 @@ where
                 connect
             }
             Err(reason) => {
-                let retry = if self.faces.len() > 1 { Retry::Safe(Box::new(request)) } else { Retry::Never };
+                let retry = if self.faces.len() > 1 { Retry::Safe } else { Retry::Never };
                 return Err(SendError { reason, retry, reused: false });
             }
         };
@@ -169,7 +165,7 @@ where
             }
         };
         let carrier = match opened {
-            Opened::Http1(sender) => Carrier::Http1(Kept::new(sender)),
+            Opened::Http1(sender, tap) => Carrier::Http1(Box::new(Kept::new(sender, tap))),
             Opened::Http2(sender, limit) => Carrier::Http2(face.slot.add(sender, limit)),
         };
         Ok((carrier, Some(started.elapsed())))
@@ -178,104 +174,113 @@ where
     async fn exchange(
         &self,
         lease: &mut Lease<B>,
-        request: Request<B>,
+        place: &mut Option<Request<Outgoing<B>>>,
         reused: bool,
         interim: Option<&Interim>,
-    ) -> Result<Response<Incoming>, (Reason, Retry<B>)> {
-        let (mut head, body) = request.into_parts();
-        let http2 = matches!(lease.carrier, Carrier::Http2(_));
-        let empty = body.is_end_stream();
-        let mut spare = Spare {
-            head: (reused && empty && head.method.is_idempotent()).then(|| head.clone()),
-            body: None,
-            uri: head.uri.clone(),
-            host: None,
-        };
-        if http2 {
-            self.to_http2(&mut head, &mut spare)
-        } else {
-            to_http1(&mut head)
-        }
-        let (body, sent) = if empty {
-            spare.body = Some(body);
-            (Outgoing::empty(), None)
-        } else {
-            let sent = Rc::new(Sent::default());
-            (Outgoing::new(body, Rc::clone(&sent)), Some(sent))
-        };
-        let mut request = Request::from_parts(head, body);
+    ) -> Result<Response<Incoming>, (Reason, Retry)> {
+        let mut request = place.take().ok_or((Reason::Internal, Retry::Never))?;
+        let sent = request.body_mut().watch();
+        // Whether it may be repeated even though it was sent.
+        let repeatable = reused && sent.is_none() && request.method().is_idempotent();
         let limit = self.cluster.config().timeouts.head;
-        let watched = sent.clone();
-        let answered = match &mut lease.carrier {
+        let (changed, copy, answered) = match &mut lease.carrier {
             Carrier::None => return Err((Reason::Internal, Retry::Never)),
             Carrier::Http1(kept) => {
-                let relay = interim.map(|interim| kept.inbox.listen(&mut request, interim));
-                let answer = kept.sender.try_send_request(request);
-                wait(answer, sent, relay, limit, &mut kept.clock).await
+                let changed = to_http1(&mut request);
+                let Kept { sender, tap, clock, .. } = &mut **kept;
+                tap.begin(repeatable, interim.is_some());
+                let relay = interim.map(|interim| tap.relay(interim));
+                let answer = pin!(sender.try_send_request(request));
+                (changed, None, wait(answer, sent.as_deref(), relay, limit, clock).await)
             }
             Carrier::Http2(shared) => {
+                let changed = self.to_http2(&mut request);
+                let copy = repeatable.then(|| Box::new(copy(&request)));
                 let mut sender = shared.sender.clone();
-                wait(sender.try_send_request(request), sent, None, limit, &mut Clock::new()).await
+                let answer = pin!(sender.try_send_request(request));
+                (changed, copy, wait(answer, sent.as_deref(), None, limit, &mut Clock::new()).await)
             }
         };
-        match answered {
-            Ok(Ok(response)) => Ok(response),
-            Err(reason) => Err((reason, Retry::Never)),
-            Ok(Err(mut error)) => {
-                if let Some(reason) = watched.and_then(|sent| sent.broken()) {
-                    return Err((reason, Retry::Never));
-                }
-                let message = error.take_message();
-                let fault = fault::of_exchange(&error.into_error());
-                Err((fault.reason, spare.retry(fault, message)))
+        let mut error = match answered {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => error,
+            Err(reason) => return Err((reason, Retry::Never)),
+        };
+        if let Some(reason) = sent.and_then(|sent| sent.broken()) {
+            return Err((reason, Retry::Never));
+        }
+        let message = error.take_message();
+        let fault = fault::of_exchange(&error.into_error());
+        let again = match (message, &lease.carrier) {
+            // hyper never wrote a byte of it.
+            (Some(message), _) => Some(message),
+            (None, Carrier::Http1(kept)) if fault.died && repeatable => kept.tap.request(Outgoing::empty()),
+            (None, _) if fault.died => copy.map(|copy| *copy),
+            (None, _) => None,
+        };
+        match again {
+            Some(again) => {
+                changed.undo(place.insert(again));
+                Err((fault.reason, Retry::Safe))
             }
+            None => Err((fault.reason, Retry::Never)),
         }
     }
 
     /// Over HTTP/2 the target is absolute, and the authority takes the place of `Host`.
-    fn to_http2(&self, head: &mut request::Parts, spare: &mut Spare<B>) {
-        spare.host = head.headers.remove(HOST);
-        let authority = spare.host.as_ref().and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        let mut parts = std::mem::take(&mut head.uri).into_parts();
+    fn to_http2(&self, request: &mut Request<Outgoing<B>>) -> Changed {
+        let host = request.headers_mut().remove(HOST);
+        let authority = host.as_ref().and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let uri = std::mem::take(request.uri_mut());
+        let mut parts = uri.clone().into_parts();
         parts.scheme = Some(if self.cluster.tls().is_some() { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority = authority.or(parts.authority);
         parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
-        head.uri = Uri::from_parts(parts).unwrap_or_else(|_| spare.uri.clone());
-        head.version = Version::HTTP_2;
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| uri.clone());
+        *request.version_mut() = Version::HTTP_2;
+        Changed { uri: Some(uri), host }
     }
 }
 
 /// Over HTTP/1 the target is the path; the authority is in `Host`.
-fn to_http1(head: &mut request::Parts) {
-    if head.uri.authority().is_some() {
-        let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        head.uri = Uri::from(path);
+fn to_http1<B>(request: &mut Request<B>) -> Changed {
+    *request.version_mut() = Version::HTTP_11;
+    if request.uri().authority().is_none() {
+        return Changed::default();
     }
-    head.version = Version::HTTP_11;
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    Changed { uri: Some(std::mem::replace(request.uri_mut(), Uri::from(path))), host: None }
 }
 
-/// Waits for the head; fails when it is late, or does not come for all the interim answers. The timer is armed only once the
-/// request is all sent and the head is not there.
+/// A request that has no body, once more.
+fn copy<B>(request: &Request<Outgoing<B>>) -> Request<Outgoing<B>> {
+    let mut copy = Request::new(Outgoing::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    copy
+}
+
+/// Waits for the head; fails when it is late. The timer is armed only once the request is all sent and the head is not there.
 async fn wait<T, E>(
-    answer: impl Future<Output = Result<T, E>>,
-    sent: Option<Rc<Sent>>,
+    mut answer: Pin<&mut impl Future<Output = Result<T, E>>>,
+    sent: Option<&Sent>,
     relay: Option<Relay<'_>>,
     limit: Duration,
     clock: &mut Clock,
 ) -> Result<Result<T, E>, Reason> {
-    let mut answer = pin!(answer);
     let mut until = None;
     poll_fn(|cx| {
         let polled = answer.as_mut().poll(cx);
-        if let Some(relay) = &relay
-            && let Err(Flood) = relay.poll(cx, polled.is_pending())
-        {
-            return Poll::Ready(Err(Reason::UpstreamProtocol));
+        if let Some(relay) = &relay {
+            relay.poll(cx, polled.is_pending());
         }
         if let Poll::Ready(answered) = polled {
             return Poll::Ready(Ok(answered));
         }
-        if !sent.as_ref().is_none_or(|sent| sent.poll(cx)) {
+        if !sent.is_none_or(|sent| sent.poll(cx)) {
             return Poll::Pending;
         }
         let until = *until.get_or_insert_with(|| moment::now() + limit);
@@ -284,38 +289,15 @@ async fn wait<T, E>(
     .await
 }
 
-// === impl Spare ===
+// === impl Changed ===
 
-impl<B: Body<Data = Bytes> + Unpin> Spare<B> {
-    /// The request again, where it may be sent again.
-    fn retry(self, fault: Fault, message: Option<Request<Outgoing<B>>>) -> Retry<B> {
-        let (head, body) = match message {
-            // hyper never wrote a byte of it.
-            Some(message) => {
-                let (mut head, body) = message.into_parts();
-                head.uri = self.uri;
-                if let Some(host) = self.host {
-                    head.headers.insert(HOST, host);
-                }
-                (Some(head), body.into_inner().or(self.body))
-            }
-            None if fault.died => (self.head, self.body),
-            None => return Retry::Never,
-        };
-        match (head, body) {
-            (Some(head), Some(body)) => Retry::Safe(Box::new(Request::from_parts(head, body))),
-            _ => Retry::Never,
+impl Changed {
+    fn undo<B>(self, request: &mut Request<B>) {
+        if let Some(uri) = self.uri {
+            *request.uri_mut() = uri;
         }
-    }
-}
-
-// === impl Retry ===
-
-impl<B> fmt::Debug for Retry<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Never => "Never",
-            Self::Safe(_) => "Safe",
-        })
+        if let Some(host) = self.host {
+            request.headers_mut().insert(HOST, host);
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use self::origin::Origin;
 use super::config::{Balance, Endpoint, Pool, Protocol, Timeouts, Upstream};
-use super::{Answer, Client, Cluster, Pools, Retry, SendError};
+use super::{Answer, Client, Cluster, Outgoing, Pools, Retry, SendError};
 use crate::error::Reason;
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Registry, Value};
@@ -80,9 +80,26 @@ fn get(path: &str) -> Request<Body> {
     request(Method::GET, path, Body::empty())
 }
 
+/// Sends to the first endpoint.
+async fn send<B>(client: &Client<B>, request: Request<B>) -> Result<Answer<B>, SendError>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static,
+{
+    client.send(0, &mut Some(request.map(Outgoing::new)), None).await
+}
+
+/// Sends to the first endpoint, and once more where that is safe.
+async fn send_safely(client: &Client, request: Request<Body>) -> Result<Answer, SendError> {
+    let mut request = Some(request.map(Outgoing::new));
+    match client.send(0, &mut request, None).await {
+        Err(SendError { retry: Retry::Safe, .. }) => client.send(0, &mut request, None).await,
+        answered => answered,
+    }
+}
+
 /// Sends to the first endpoint, reads the answer to its end, and gives the connection back.
 async fn fetch(client: &Client, request: Request<Body>) -> Result<(u16, Bytes, bool), SendError> {
-    let answer = client.send(0, request, None).await?;
+    let answer = send(&client, request).await?;
     Ok(read(answer).await)
 }
 
@@ -94,13 +111,11 @@ async fn read(answer: Answer) -> (u16, Bytes, bool) {
     (status, body, reused)
 }
 
-async fn refused(client: &Client, request: Request<Body>) -> (Reason, Option<Request<Body>>) {
-    match client.send(0, request, None).await {
+async fn refused(client: &Client, request: Request<Body>) -> (Reason, Option<Request<Outgoing<Body>>>) {
+    let mut request = Some(request.map(Outgoing::new));
+    match client.send(0, &mut request, None).await {
         Ok(answer) => panic!("{:?}", answer.response),
-        Err(error) => match error.retry {
-            Retry::Never => (error.reason, None),
-            Retry::Safe(request) => (error.reason, Some(*request)),
-        },
+        Err(error) => (error.reason, request.filter(|_| error.retry == Retry::Safe)),
     }
 }
 

@@ -112,9 +112,8 @@ fn a_connection_that_says_goodbye_is_left() {
         let bench = Bench::new();
         let client = bench.client(&http2(&origin));
         for _ in 0..5 {
-            match client.send(0, get("/"), None).await {
+            match send_safely(&client, get("/")).await {
                 Ok(answer) => _ = read(answer).await,
-                Err(SendError { retry: Retry::Safe(request), .. }) => _ = fetch(&client, *request).await.unwrap(),
                 Err(error) => assert_eq!(error.reason, Reason::UpstreamClosed),
             }
         }
