@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
@@ -13,6 +12,7 @@ use tidegate_abi::limits;
 use tokio::time::timeout;
 
 use crate::error::{Reason, Source};
+use crate::moment;
 use crate::plugin::contract::{Answer, CallOut};
 use crate::telemetry::record::Record;
 use crate::telemetry::trace_context::SpanId;
@@ -47,7 +47,7 @@ pub(super) fn begin(
     let span = record.zip(name).map(|(record, name)| record.call_out(&plugin, &name, &mut request));
     let view = Rc::clone(view);
     let done = async move {
-        let begun = Instant::now();
+        let begun = moment::now();
         let mut endpoint = None;
         let result = match view.upstream(upstream) {
             Some(client) => guarded(client, request, limit, &mut endpoint).await,

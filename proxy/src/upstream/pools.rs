@@ -55,6 +55,7 @@ pub(super) struct Face<B> {
 pub(super) struct Slot<B> {
     pool: Cell<config::Pool>,
     /// HTTP/1: the last one that came back is lent first, so that the others grow old and go.
+    #[expect(clippy::vec_box, reason = "each request takes one and gives it back: a pointer is moved")]
     idle: RefCell<Vec<Box<Kept<B>>>>,
     /// HTTP/2: lent while they are new enough and have room.
     shared: RefCell<Vec<Rc<Shared<B>>>>,

@@ -183,6 +183,8 @@ where
         // Whether it may be repeated even though it was sent.
         let repeatable = reused && sent.is_none() && request.method().is_idempotent();
         let limit = self.cluster.config().timeouts.head;
+        // Whoever sends has just read the clock; what takes time is a connection, or a body.
+        let until = (reused && sent.is_none()).then(|| moment::recent() + limit);
         let (changed, copy, answered) = match &mut lease.carrier {
             Carrier::None => return Err((Reason::Internal, Retry::Never)),
             Carrier::Http1(kept) => {
@@ -191,14 +193,14 @@ where
                 tap.begin(repeatable, interim.is_some());
                 let relay = interim.map(|interim| tap.relay(interim));
                 let answer = pin!(sender.try_send_request(request));
-                (changed, None, wait(answer, sent.as_deref(), relay, limit, clock).await)
+                (changed, None, wait(answer, sent.as_deref(), relay, limit, until, clock).await)
             }
             Carrier::Http2(shared) => {
                 let changed = self.to_http2(&mut request);
                 let copy = repeatable.then(|| Box::new(copy(&request)));
                 let mut sender = shared.sender.clone();
                 let answer = pin!(sender.try_send_request(request));
-                (changed, copy, wait(answer, sent.as_deref(), None, limit, &mut Clock::new()).await)
+                (changed, copy, wait(answer, sent.as_deref(), None, limit, until, &mut Clock::new()).await)
             }
         };
         let mut error = match answered {
@@ -263,15 +265,16 @@ fn copy<B>(request: &Request<Outgoing<B>>) -> Request<Outgoing<B>> {
     copy
 }
 
-/// Waits for the head; fails when it is late. The timer is armed only once the request is all sent and the head is not there.
+/// Waits for the head; fails when it is late: `until` then, or `limit` after the request is all sent. The timer is armed only once
+/// that is so and the head is not there.
 async fn wait<T, E>(
     mut answer: Pin<&mut impl Future<Output = Result<T, E>>>,
     sent: Option<&Sent>,
     relay: Option<Relay<'_>>,
     limit: Duration,
+    mut until: Option<Instant>,
     clock: &mut Clock,
 ) -> Result<Result<T, E>, Reason> {
-    let mut until = None;
     poll_fn(|cx| {
         let polled = answer.as_mut().poll(cx);
         if let Some(relay) = &relay {

@@ -106,12 +106,12 @@ impl<IO> Tapped<IO> {
 impl<IO: AsyncRead + Unpin> AsyncRead for Tapped<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.hearing.is_none() {
+            return Pin::new(&mut this.io).poll_read(cx, out);
+        }
         let before = out.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, out))?;
-        if this.hearing.is_some() {
-            this.hear(out.filled().get(before..).unwrap_or_default())?;
-        }
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.hear(out.filled().get(before..).unwrap_or_default()))
     }
 }
 

@@ -99,7 +99,7 @@ async fn send_safely(client: &Client, request: Request<Body>) -> Result<Answer, 
 
 /// Sends to the first endpoint, reads the answer to its end, and gives the connection back.
 async fn fetch(client: &Client, request: Request<Body>) -> Result<(u16, Bytes, bool), SendError> {
-    let answer = send(&client, request).await?;
+    let answer = send(client, request).await?;
     Ok(read(answer).await)
 }
 

@@ -54,22 +54,22 @@ fn there_are_only_so_many() {
 fn a_request_is_read_as_it_was_given() {
     let fields = "host: a.test\r\nx-a: 1\r\nx-b: \r\nx-a: 2\r\nx-binary: \u{e9}\r\n";
     let written = format!("DELETE /x?y={{}} HTTP/1.1\r\n{fields}\r\n");
-    let request = super::request(written.as_bytes(), ()).unwrap();
-    assert_eq!((request.method(), request.uri()), (&Method::DELETE, &Uri::from_static("/x?y={}")));
-    let fields: Vec<_> = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let read = request(written.as_bytes(), ()).unwrap();
+    assert_eq!((read.method(), read.uri()), (&Method::DELETE, &Uri::from_static("/x?y={}")));
+    let fields: Vec<_> = read.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let expected: [(&str, &[u8]); 5] =
         [("host", b"a.test"), ("x-a", b"1"), ("x-a", b"2"), ("x-b", b""), ("x-binary", "\u{e9}".as_bytes())];
     assert_eq!(fields, expected);
     for part in ["", "GET / HTTP/1.1\r\nhost: a.test\r\n"] {
-        assert!(super::request(part.as_bytes(), ()).is_none());
+        assert!(request(part.as_bytes(), ()).is_none());
     }
 }
 
 #[test]
 fn what_hyper_said_of_the_connection_is_not_of_the_request() {
     let connection = |fields: &str| {
-        let request = super::request(format!("GET / HTTP/1.0\r\n{fields}\r\n").as_bytes(), ()).unwrap();
-        request.headers().get_all(CONNECTION).iter().cloned().collect::<Vec<_>>()
+        let read = request(format!("GET / HTTP/1.0\r\n{fields}\r\n").as_bytes(), ()).unwrap();
+        read.headers().get_all(CONNECTION).iter().cloned().collect::<Vec<_>>()
     };
     assert!(connection("connection: keep-alive\r\n").is_empty());
     assert_eq!(connection("connection: upgrade\r\nupgrade: websocket\r\nconnection: close\r\n"), ["upgrade"]);
