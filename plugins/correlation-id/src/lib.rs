@@ -30,8 +30,15 @@ struct Config {
 struct CorrelationId {
     config: Config,
     maker: Maker,
-    origins: LabelSet,
+    origins: Origins,
     ids: Counter<1>,
+}
+
+/// Where an id is from.
+struct Origins {
+    received: Label,
+    created: Label,
+    replaced: Label,
 }
 
 #[plugin]
@@ -44,8 +51,13 @@ impl CorrelationId {
                 return Err(Error::new(format_args!("config.{key}: `{header}` is no name of a header")));
             }
         }
+        let origins = define.label_set("origin", ["received", "created", "replaced"])?;
         Ok(Self {
-            origins: define.label_set("origin", ["received", "created", "replaced"])?,
+            origins: Origins {
+                received: origins.get("received"),
+                created: origins.get("created"),
+                replaced: origins.get("replaced"),
+            },
             ids: define.counter("correlation_id.ids").help("Ids by where they are from").labels(["origin"]).build()?,
             maker: Maker::new(config.format),
             config,
@@ -58,11 +70,11 @@ impl CorrelationId {
         let received = headers.get(header).or_else(|| accept.iter().find_map(|name| headers.get(name)));
         let taken = received.as_ref().and_then(|received| id::valid(received)).filter(|_| trust.covers(exchange));
         let origin = match (taken, &received) {
-            (Some(_), _) => "received",
-            (None, Some(_)) => "replaced",
-            (None, None) => "created",
+            (Some(_), _) => self.origins.received,
+            (None, Some(_)) => self.origins.replaced,
+            (None, None) => self.origins.created,
         };
-        self.ids.add(1, [self.origins.get(origin)]);
+        self.ids.add(1, [origin]);
         let made;
         let id = match taken {
             Some(id) => id,

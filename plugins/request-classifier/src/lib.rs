@@ -23,7 +23,8 @@ struct Config {
 struct Classifier {
     label: String,
     rules: Rules,
-    classes: LabelSet,
+    /// By rule.
+    classes: Vec<Label>,
     otherwise: Label,
     requests: Counter<1>,
     duration: Histogram<1>,
@@ -49,7 +50,7 @@ impl Classifier {
                 .help("Time of requests by class")
                 .labels([&label])
                 .build()?,
-            classes,
+            classes: rules.values().map(|class| classes.get(class)).collect(),
             rules,
             label,
         })
@@ -73,7 +74,8 @@ impl Classifier {
 impl Classifier {
     /// Finds the class, and notes it in the log line and the span.
     fn classify(&self, exchange: &Exchange) -> Label {
-        let class = self.rules.find(exchange).map_or(self.otherwise, |value| self.classes.get(value));
+        let rule = self.rules.find(exchange);
+        let class = rule.and_then(|rule| self.classes.get(rule)).copied().unwrap_or(self.otherwise);
         exchange.log_field(&self.label, class);
         exchange.span().attribute(&self.label, class);
         class

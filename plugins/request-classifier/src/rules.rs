@@ -81,8 +81,8 @@ impl Rules {
         self.0.iter().map(|rule| &*rule.value)
     }
 
-    /// The class by the first rule that matches.
-    pub fn find(&self, facts: &impl Facts) -> Option<&str> {
+    /// The first rule that matches, by its place among [`Rules::values`].
+    pub fn find(&self, facts: &impl Facts) -> Option<usize> {
         let facts = Once {
             facts,
             path: OnceCell::new(),
@@ -90,7 +90,7 @@ impl Rules {
             host: OnceCell::new(),
             method: OnceCell::new(),
         };
-        self.0.iter().find(|rule| rule.matches(&facts)).map(|rule| &*rule.value)
+        self.0.iter().position(|rule| rule.matches(&facts))
     }
 }
 
