@@ -15,6 +15,7 @@ mod quarantine;
 mod running;
 mod live;
 mod module;
+mod reach;
 mod host;
 mod state;
 mod slots;

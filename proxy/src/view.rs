@@ -36,6 +36,19 @@ pub use hold::Hold;
 use retired::Retired;
 pub use route::{Chain, Keep, LimitView, RouteView};
 
+/// Hooks that may be called when the request's headers have gone. Where they can change after that, all of them stay anyway.
+const AFTER_REQUEST_HEAD: &[Hook] = &[
+    Hook::RequestBody,
+    Hook::RequestTrailers,
+    Hook::UpstreamError,
+    Hook::ResponseHead,
+    Hook::ResponseBody,
+    Hook::ResponseTrailers,
+    Hook::Log,
+];
+/// Hooks that may be called when the response's headers have gone.
+const AFTER_RESPONSE_HEAD: &[Hook] = &[Hook::ResponseBody, Hook::ResponseTrailers, Hook::Log];
+
 /// What an exchange sees, from its beginning to its end.
 #[derive(Debug)]
 pub struct View {
@@ -149,13 +162,13 @@ impl View {
                 let reads_request_body = has(&[Hook::RequestBody, Hook::RequestTrailers]);
                 let reads_response_body = has(&[Hook::ResponseBody, Hook::ResponseTrailers]);
                 let asks_before_attempts = has(&[Hook::UpstreamChosen, Hook::Retry]);
-                let reads_headers = route.plugins.iter().any(|&plugin| {
-                    plugins
-                        .get(plugin)
-                        .and_then(Option::as_ref)
-                        .is_some_and(|plugin| plugin.instance.loaded().reads_headers())
-                });
-                let looks_back = has(&[Hook::ResponseHead, Hook::UpstreamError, Hook::Log]);
+                let reads_headers = |hooks: &[Hook]| {
+                    route
+                        .plugins
+                        .iter()
+                        .filter_map(|&plugin| plugins.get(plugin)?.as_ref())
+                        .any(|plugin| plugin.instance.loaded().reads_headers(hooks))
+                };
                 let is_late =
                     |limit: &usize| config.limits.get(*limit).is_some_and(|limit| limit.key.is_set_by_plugins());
                 RouteView {
@@ -169,12 +182,12 @@ impl View {
                     // The access log has taken what it wants of the request before.
                     keeps_request_head: match () {
                         () if asks_before_attempts => Keep::Map,
-                        () if reads_headers && (looks_back || reads_request_body || reads_response_body) => Keep::Copy,
+                        () if reads_headers(AFTER_REQUEST_HEAD) => Keep::Copy,
                         () => Keep::Nothing,
                     },
                     keeps_response_head: match () {
                         () if logs_response => Keep::Map,
-                        () if reads_headers && (reads_response_body || has(&[Hook::Log])) => Keep::Copy,
+                        () if reads_headers(AFTER_RESPONSE_HEAD) => Keep::Copy,
                         () => Keep::Nothing,
                     },
                     reads_request_body,

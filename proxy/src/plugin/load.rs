@@ -218,9 +218,11 @@ impl Loaded {
         self.program.subscribes(hook)
     }
 
-    /// Whether the plugin can read headers: only then are they kept for hooks that come after their message has gone.
-    pub const fn reads_headers(&self) -> bool {
-        self.program.reads_headers
+    /// Whether one of these hooks, which come after a message has gone, can read headers: only then are they kept for it.
+    pub fn reads_headers(&self, hooks: &[Hook]) -> bool {
+        hooks.iter().any(|&hook| {
+            self.subscribes(hook) && self.program.reads_headers.get(hook as usize).copied().unwrap_or_default()
+        })
     }
 
     /// Whether the plugin can say names of the [`Directory`](super::contract::Directory).

@@ -9,6 +9,7 @@ use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, ModuleExport, 
 use super::engine::Engine;
 use super::error::LoadError;
 use super::host;
+use super::reach;
 use super::state::State;
 
 /// WASI's way to run a library's constructors.
@@ -33,8 +34,8 @@ pub(super) struct Program {
     pub release: Option<ModuleExport>,
     /// Whether it imports what takes the name of a route or an upstream.
     pub says_names: bool,
-    /// Whether it imports what reads headers.
-    pub reads_headers: bool,
+    /// By hook, whether it can come to read headers.
+    pub reads_headers: [bool; Hook::ALL.len()],
     /// Imports that are not there; the module traps when it calls one.
     pub unknown_imports: Vec<String>,
     /// Exports that look like hooks and are none, most likely misspelt or of a later version.
@@ -67,10 +68,9 @@ impl Program {
         let mut linker = Linker::new(engine.wasm());
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         host::link(&mut linker).map_err(link)?;
-        let (mut unknown_imports, mut says_names, mut reads_headers) = (Vec::new(), false, false);
+        let (mut unknown_imports, mut says_names) = (Vec::new(), false);
         for import in module.imports() {
             let name = format!("{}.{}", import.module(), import.name());
-            reads_headers |= import.module() == MODULE && READING_HEADERS.contains(&import.name());
             says_names |= import.module() == MODULE && SAYING_NAMES.contains(&import.name());
             if !matches!(import.ty(), ExternType::Func(_)) {
                 return Err(LoadError::ImportKind { import: name, found: kind(&import.ty()) });
@@ -89,7 +89,7 @@ impl Program {
             resume,
             release,
             says_names,
-            reads_headers,
+            reads_headers: reading_headers(bytes),
             unknown_imports,
             unknown_exports,
             compiled_in,
@@ -100,6 +100,16 @@ impl Program {
     pub fn subscribes(&self, hook: Hook) -> bool {
         self.hooks.get(hook as usize).is_some_and(Option::is_some)
     }
+}
+
+/// By hook, whether it can come to read headers, at once or when it is resumed. Of code that cannot be told all can.
+fn reading_headers(bytes: &[u8]) -> [bool; Hook::ALL.len()] {
+    let reads = |module: &str, name: &str| module == MODULE && READING_HEADERS.contains(&name);
+    let Ok(readers) = reach::exports(bytes, reads) else { return [true; Hook::ALL.len()] };
+    Hook::ALL.map(|hook| {
+        let waits = hook.signature() == Signature::Deciding;
+        readers.contains(hook.export()) || waits && readers.contains(EXPORT_RESUME)
+    })
 }
 
 fn check_magic(bytes: &[u8]) -> Result<(), LoadError> {
