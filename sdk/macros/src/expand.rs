@@ -94,12 +94,27 @@ fn arm(plugin: &Type, state: &TokenStream, other: &Other) -> TokenStream {
         };
     }
     let verdict = quote_spanned! { *result => ::tidegate_sdk::__private::#verdict(#call) };
-    quote! { #variant => running.run(slot, |plugin, state| #verdict), }
+    let run = if *hook == Hook::Log {
+        quote! { run_last }
+    } else {
+        quote! { run }
+    };
+    quote! { #variant => running.#run(slot, |plugin, state| #verdict), }
 }
 
 /// The exports: only in a module, so that a test can hold several plugins.
 fn exports(plugin: &Type, hooks: &Hooks) -> TokenStream {
+    // Whoever calls the constructors itself has no wrapper around each export that does so again and again.
+    let initialize = quote! {
+        () {
+            unsafe extern "C" {
+                safe fn __wasm_call_ctors();
+            }
+            __wasm_call_ctors();
+        }
+    };
     let mut exports = vec![
+        export("_initialize", &initialize),
         export(EXPORT_VERSION, &quote! { () -> i32 { #VERSION } }),
         export(Hook::Configure.export(), &quote! { () -> i32 { INSTANCE.with(|instance| instance.configure()) } }),
     ];
@@ -119,8 +134,10 @@ fn exports(plugin: &Type, hooks: &Hooks) -> TokenStream {
             quote! { (slot: i32, ticket: i32) -> i32 { INSTANCE.with(|instance| instance.resume(slot, ticket)) } };
         exports.push(export(EXPORT_RESUME, &body));
     }
-    if hooks.state.is_some() || hooks.is_async() {
-        // Otherwise there is nothing to release, and the host need not call.
+    // The log hook is an exchange's last: it lets go of the state itself, and the host need not call once more.
+    let lets_go = hooks.others.iter().any(|other| other.hook == Hook::Log);
+    if hooks.is_async() || hooks.state.is_some() && !lets_go {
+        // Otherwise there is nothing to release.
         let body = quote! { (slot: i32) { INSTANCE.with(|instance| instance.release(slot)) } };
         exports.push(export(EXPORT_RELEASE, &body));
     }

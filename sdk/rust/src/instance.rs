@@ -126,6 +126,12 @@ impl<P: Plugin> Alone<P> {
     pub fn run(&mut self, slot: i32, hook: impl FnOnce(&mut P, &mut P::State) -> i32) -> i32 {
         hook(&mut self.plugin, at(&mut self.states, slot, P::State::default))
     }
+
+    /// Runs the last hook of a slot, which lets go of its state.
+    #[inline(always)]
+    pub fn run_last(&mut self, slot: i32, hook: impl FnOnce(&mut P, &mut P::State) -> i32) -> i32 {
+        hook(&mut self.plugin, &mut std::mem::take(at(&mut self.states, slot, P::State::default)))
+    }
 }
 
 impl<P: Plugin> Run<P> for Alone<P> {
@@ -156,6 +162,11 @@ impl<P: Plugin> Shared<P> {
         // The client of a hook that waits has left when another hook comes before its answer.
         kept.waiting = None;
         hook(&self.plugin, &mut kept.state.borrow_mut())
+    }
+
+    /// As [`Shared::run`]; the host says apart when a slot is over.
+    pub fn run_last(&mut self, slot: i32, hook: impl FnOnce(&P, &mut P::State) -> i32) -> i32 {
+        self.run(slot, hook)
     }
 
     /// Runs a hook as far as it comes.
