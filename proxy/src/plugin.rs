@@ -23,6 +23,7 @@ mod counted;
 mod series;
 mod store;
 mod drops;
+mod words;
 mod definitions;
 mod engine;
 mod compiled;

@@ -18,6 +18,7 @@ use tidegate_abi::status;
 use wasmtime::{Caller, Linker};
 
 use super::state::State;
+pub(super) use header::Known;
 
 /// What a host function returns to wasmtime: an error is a trap of the guest.
 type Result<T, E = wasmtime::Error> = std::result::Result<T, E>;

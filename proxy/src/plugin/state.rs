@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderName;
 use tidegate_abi::{Hook, Signature, status};
 
 use super::config::{Allow, Budget, Capability};
@@ -13,7 +12,9 @@ use super::contract::{Answer, Directory, Matter, Operation, Orders, Scope, Ticke
 use super::counted::Counted;
 use super::definitions::Definitions;
 use super::drops::{Effect, Why};
+use super::host::Known;
 use super::slots::{Kept, Started};
+use super::words::Words;
 use crate::telemetry::record::Record;
 
 /// The data of a wasmtime store.
@@ -36,8 +37,14 @@ pub(super) struct State {
     pub counted: Box<Counted>,
     /// What the hook is resumed with.
     pub answer: Option<(Ticket, Answer)>,
-    /// Names of headers that the guest has set.
-    pub names: Vec<HeaderName>,
+    /// Names of headers that the guest has used.
+    pub names: Vec<Known>,
+    /// Keys of log fields that it has used.
+    pub fields: Words,
+    /// Keys of attributes that it has used.
+    pub attributes: Words,
+    /// Names of spans that it has used.
+    pub spans: Words,
     /// Why the guest returns [`Verdict::Fail`](tidegate_abi::Verdict::Fail).
     pub refusal: Option<Box<str>>,
     /// The number of the next operation.
@@ -88,6 +95,9 @@ impl State {
             kept: Box::default(),
             answer: None,
             names: Vec::new(),
+            fields: Words::default(),
+            attributes: Words::default(),
+            spans: Words::default(),
             refusal: None,
             next: 1,
             definitions: Definitions::default(),

@@ -12,8 +12,15 @@ use crate::plugin::contract::Matter;
 use crate::plugin::drops::{Effect, Why};
 use crate::telemetry::record::CopiedHeaders;
 
-/// Names that an instance remembers: a plugin sets the same few again and again, and to check one takes longer than to find it.
-const NAMES: usize = 8;
+/// Names that an instance remembers: a plugin asks for the same few again and again, and to check one takes longer than to find it.
+const NAMES: usize = 16;
+
+/// A name that the guest has used, written as HTTP has it.
+#[derive(Clone, Debug)]
+pub(in crate::plugin) struct Known {
+    name: HeaderName,
+    is_forbidden: bool,
+}
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(
@@ -21,16 +28,17 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         imports::HEADER_READ,
         |mut caller: Caller<'_, State>, map: i32, name: i32, name_len: i32, index: i32, buf: i32, cap: i32| {
             let (memory, state) = parts(&mut caller)?;
-            // Not valid UTF-8 is no header's name, nor is what is longer than any; hence absent.
-            let name = Some(read(memory, name, name_len)?).filter(|name| name.len() <= limits::HEADER_VALUE);
-            let name = name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+            let name = known(state, read(memory, name, name_len)?).map(|known| known.name);
             let index = usize::try_from(index).unwrap_or(usize::MAX);
-            let value = match seen(state, map) {
-                Ok(Seen::Map(map)) if index == 0 => map.get(name).map(HeaderValue::as_bytes),
-                Ok(Seen::Map(map)) => map.get_all(name).iter().nth(index).map(HeaderValue::as_bytes),
-                Ok(Seen::Copied(copied)) => copied.get(name, index),
+            let seen = match seen(state, map) {
+                Ok(seen) => seen,
                 Err(status) => return Ok(status),
             };
+            let value = name.as_ref().and_then(|name| match seen {
+                Seen::Map(map) if index == 0 => map.get(name).map(HeaderValue::as_bytes),
+                Seen::Map(map) => map.get_all(name).iter().nth(index).map(HeaderValue::as_bytes),
+                Seen::Copied(copied) => copied.get(name.as_str(), index),
+            });
             match value {
                 Some(value) => give(memory, buf, cap, value),
                 None => range(memory, buf, cap).map(|_| status::ABSENT),
@@ -128,15 +136,7 @@ fn put(state: &mut State, map: i32, name: &[u8], value: &[u8], replace: bool) ->
     if let Err(status) = state.demand(Capability::Headers, Effect::Header) {
         return status;
     }
-    let known = state.names.iter().find(|known| known.as_str().as_bytes() == name).cloned();
-    let parsed = known.or_else(|| {
-        let parsed = HeaderName::from_bytes(name).ok().filter(|parsed| may_set(map, parsed))?;
-        if state.names.len() < NAMES && parsed != HOST && parsed.as_str().as_bytes() == name {
-            state.names.push(parsed.clone());
-        }
-        Some(parsed)
-    });
-    let (Some(name), Some(value)) = (parsed, self::value(value)) else {
+    let (Some(name), Some(value)) = (settable(state, map, name), self::value(value)) else {
         return state.refuse(Effect::Header, Why::Invalid);
     };
     let headers = match pick_mut(state, map) {
@@ -177,8 +177,27 @@ fn remove(state: &mut State, map: i32, name: &[u8]) -> i32 {
     }
 }
 
+/// The name that these bytes are, or `None` where no header can be called so.
+fn known(state: &mut State, name: &[u8]) -> Option<Known> {
+    if let Some(known) = state.names.iter().find(|known| known.name.as_str().as_bytes() == name) {
+        return Some(known.clone());
+    }
+    let parsed = HeaderName::from_bytes(name).ok()?;
+    let known = Known { is_forbidden: is_forbidden(&parsed), name: parsed };
+    if state.names.len() < NAMES && known.name.as_str().as_bytes() == name {
+        state.names.push(known.clone());
+    }
+    Some(known)
+}
+
+/// The name of a header that a plugin may set, or `None`.
+pub(super) fn settable(state: &mut State, map: i32, name: &[u8]) -> Option<HeaderName> {
+    let Known { name, is_forbidden } = known(state, name)?;
+    (!is_forbidden && (map == headers::REQUEST || name != HOST)).then_some(name)
+}
+
 /// A header that a plugin may set, or `None`.
-pub(super) fn header(map: i32, name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+fn header(map: i32, name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name).ok().filter(|name| may_set(map, name))?;
     Some((name, self::value(value)?))
 }

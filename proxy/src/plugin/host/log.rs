@@ -72,10 +72,12 @@ fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
     if let Err(status) = state.demand(Capability::LogFields, Effect::LogField) {
         return status;
     }
-    let (Some(name), Some(value)) = (key(name), value) else { return state.refuse(Effect::LogField, Why::Invalid) };
-    if is_reserved_field(name) {
-        return state.refuse(Effect::LogField, Why::Reserved);
-    }
+    let Some(value) = value else { return state.refuse(Effect::LogField, Why::Invalid) };
+    let Some(name) = state.fields.find(name, free) else {
+        let why = if key(name).is_some() { Why::Reserved } else { Why::Invalid };
+        return state.refuse(Effect::LogField, why);
+    };
+    let name = &*name;
     let (budget, plugin) = (state.identity.budget.log_fields, state.identity.id);
     let used = state.kept.usage.fields;
     let record = match state.record() {
@@ -95,6 +97,11 @@ fn field(state: &mut State, name: &[u8], value: Option<Value>) -> i32 {
         }
     }
     status::OK
+}
+
+/// A key that is not the proxy's own.
+fn free(name: &[u8]) -> Option<&str> {
+    key(name).filter(|name| !is_reserved_field(name))
 }
 
 /// What a field counts of the bytes that a plugin may add to a line.

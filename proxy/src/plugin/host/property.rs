@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderName, Version};
+use http::Version;
 use tidegate_abi::{ABSENT_NUMBER, Hook, MODULE, Number, Text, headers, imports, limits, status};
 use wasmtime::{Caller, Linker};
 
@@ -12,7 +12,7 @@ use super::{Result, State, give, parts, range, read};
 use crate::plugin::config::Capability;
 use crate::plugin::contract::{Event, Happened, Link, Matter};
 use crate::plugin::drops::{Effect, Why};
-use crate::telemetry::record::{Correlation, Record};
+use crate::telemetry::record::Record;
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(
@@ -190,21 +190,19 @@ fn correlate(state: &mut State, id: &[u8], header: &[u8]) -> i32 {
     if state.hook != Hook::RequestHead {
         return status::STAGE;
     }
-    let record = match state.record() {
-        Ok(record) => record,
-        Err(status) => return status,
-    };
-    let name = if header.is_empty() {
-        Some(record.correlation.header.clone())
-    } else {
-        HeaderName::from_bytes(header).ok().filter(|_| super::header::header(headers::RESPONSE, header, id).is_some())
-    };
+    let Some(record) = state.record.as_deref() else { return status::STAGE };
+    // Most plugins leave the header as it is, or name the one that it is.
+    let is_same = header.is_empty() || record.correlation.header.as_str().as_bytes() == header;
+    let new = if is_same { None } else { super::header::settable(state, headers::RESPONSE, header) };
     let id = Some(id)
         .filter(|id| !id.is_empty() && id.len() <= limits::NAME && id.iter().all(u8::is_ascii_graphic))
         .and_then(|id| std::str::from_utf8(id).ok());
-    match (id, name) {
-        (Some(id), Some(header)) => {
-            record.correlation = Correlation { id: id.into(), header };
+    match (id, &mut state.record) {
+        (Some(id), Some(record)) if is_same || new.is_some() => {
+            record.correlation.id = id.into();
+            if let Some(header) = new {
+                record.correlation.header = header;
+            }
             status::OK
         }
         _ => state.refuse(Effect::Correlation, Why::Invalid),

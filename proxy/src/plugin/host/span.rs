@@ -99,10 +99,9 @@ fn start(state: &mut State, parent: i32, span: &[u8]) -> i32 {
     if let Err(status) = state.demand(Capability::Spans, Effect::Span) {
         return status;
     }
-    let Some(span) = name(span) else { return state.refuse(Effect::Span, Why::Invalid) };
-    let id = SpanId(state.counted.random.id());
-    let identity = state.identity.clone();
-    let Some(record) = state.record.as_deref_mut() else { return status::STAGE };
+    let Some(span) = state.spans.find(span, name) else { return state.refuse(Effect::Span, Why::Invalid) };
+    let State { identity, record, kept, counted, .. } = state;
+    let Some(record) = record.as_deref_mut() else { return status::STAGE };
     let parent = if parent == EXCHANGE_SPAN {
         None
     } else {
@@ -112,16 +111,16 @@ fn start(state: &mut State, parent: i32, span: &[u8]) -> i32 {
         }
     };
     let number = i32::from(u16::try_from(record.spans.len()).unwrap_or(u16::MAX)) + 1;
-    if state.kept.usage.spans >= identity.budget.spans || number > i32::from(u16::MAX) {
+    if kept.usage.spans >= identity.budget.spans || number > i32::from(u16::MAX) {
         return state.refuse(Effect::Span, Why::Budget);
     }
-    state.kept.usage.spans += 1;
+    kept.usage.spans += 1;
     record.spans.push(ChildSpan {
-        id,
+        id: SpanId(counted.random.id()),
         parent,
         plugin: identity.id,
         plugin_name: identity.name.clone(),
-        name: span.into(),
+        name: (*span).into(),
         started: Instant::now(),
         ended: None,
         detail: SpanDetail::default(),
@@ -140,17 +139,19 @@ fn attribute(state: &mut State, span: i32, name: &[u8], value: Option<Value>) ->
     if let Err(status) = state.demand(Capability::Spans, Effect::Attribute) {
         return status;
     }
-    let (Some(name), Some(value)) = (key(name), value) else { return state.refuse(Effect::Attribute, Why::Invalid) };
+    let (Some(name), Some(value)) = (state.attributes.find(name, key), value) else {
+        return state.refuse(Effect::Attribute, Why::Invalid);
+    };
     let used = state.kept.usage.attributes;
     let detail = match detail(state, span) {
         Ok(detail) => detail,
         Err(status) => return status,
     };
-    match detail.attributes.iter_mut().find(|(key, _)| &**key == name) {
+    match detail.attributes.iter_mut().find(|(key, _)| **key == *name) {
         Some((_, old)) => *old = value,
         None if used >= limits::ATTRIBUTES => return state.refuse(Effect::Attribute, Why::Budget),
         None => {
-            detail.attributes.push((name.into(), value));
+            detail.attributes.push(((*name).into(), value));
             state.kept.usage.attributes += 1;
         }
     }
