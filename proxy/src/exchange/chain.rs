@@ -225,7 +225,7 @@ const fn backwards(hook: Hook) -> bool {
 pub(super) fn passed(outcome: Outcome) -> Result<(), Stop> {
     match outcome {
         Outcome::Continue => Ok(()),
-        Outcome::Reply(reply) => Err(Stop::Reply(Box::new(reply))),
+        Outcome::Reply(reply) => Err(Stop::Reply(reply)),
         Outcome::Refuse(fault) => Err(reason(&fault).into()),
         Outcome::Close | Outcome::Pending => Err(Reason::PluginFailed.into()),
     }

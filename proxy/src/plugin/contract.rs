@@ -18,7 +18,7 @@ pub enum Outcome {
     /// Go on with the next plugin or stage.
     Continue,
     /// Answer this instead of going on.
-    Reply(LocalReply),
+    Reply(Box<LocalReply>),
     /// Close the connection; only of `connection_open`.
     Close,
     /// The plugin failed and its configuration says that the exchange must fail too.

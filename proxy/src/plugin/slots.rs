@@ -25,7 +25,7 @@ pub(super) struct Kept {
     pub seen_by: u32,
     /// The hook that waits.
     pub waiting: Option<Hook>,
-    /// Whom to wake when the instance that it waits in is lost.
+    /// Whom to wake when the instance that it waits in is lost; only while one waits.
     pub waker: Option<Waker>,
     /// What the hook that runs or waits has started, and what is not answered yet.
     pub tickets: Vec<Started>,
@@ -103,10 +103,15 @@ impl Kept {
     /// The hook has come to an end. What it has started and is not answered is given up; nobody waits for it any more.
     #[inline]
     pub fn end(&mut self, counted: &mut Counted) {
-        if !self.tickets.is_empty() {
-            self.tickets.drain(..).for_each(|started| started.over(counted));
-            self.operations.clear();
+        // Most hooks start nothing.
+        if self.waiting.is_some() || !self.tickets.is_empty() {
+            self.give_up(counted);
         }
+    }
+
+    fn give_up(&mut self, counted: &mut Counted) {
+        self.tickets.drain(..).for_each(|started| started.over(counted));
+        self.operations.clear();
         (self.waiting, self.waker) = (None, None);
     }
 

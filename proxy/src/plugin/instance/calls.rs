@@ -20,7 +20,7 @@ use crate::plugin::slots::Kept;
 use crate::plugin::state::State;
 use crate::telemetry::record::Record;
 
-/// An [`Outcome`] without fault, small enough to be handed from function to function.
+/// An [`Outcome`] without fault.
 #[derive(Debug)]
 pub(super) enum Came {
     Continue,
@@ -37,7 +37,7 @@ impl From<Came> for Outcome {
             Came::Continue => Self::Continue,
             Came::Pending => Self::Pending,
             Came::Close => Self::Close,
-            Came::Reply(reply) => Self::Reply(*reply),
+            Came::Reply(reply) => Self::Reply(reply),
         }
     }
 }
@@ -58,11 +58,7 @@ impl Inner {
         let begun = if entry == Entry::Release { None } else { self.meters.begin(hook) };
         loaded.engine.wake();
         if let Err(fault) = self.ensure(loaded, slot) {
-            let Self { slots, counted, .. } = self;
-            if let Some(kept) = slots.get_mut(slot) {
-                kept.begin(counted);
-            }
-            self.note(loaded, hook, slot, &fault, scope.as_deref());
+            self.not_called(loaded, hook, slot, &fault, scope.as_deref());
             return (scope, Err(fault));
         }
         let Self { running, slots, counted, meters, life, .. } = self;
@@ -121,6 +117,16 @@ impl Inner {
         };
         meters.call(loaded, hook, ended);
         (scope, result)
+    }
+
+    /// There is no instance to call.
+    #[cold]
+    fn not_called(&mut self, loaded: &Loaded, hook: Hook, slot: Slot, fault: &Fault, record: Option<&Record>) {
+        let Self { slots, counted, .. } = self;
+        if let Some(kept) = slots.get_mut(slot) {
+            kept.begin(counted);
+        }
+        self.note(loaded, hook, slot, fault, record);
     }
 
     /// Goes on with the hook of this slot that waits for the ticket. Returns which one that is.
@@ -226,6 +232,7 @@ impl Inner {
     }
 
     /// Counts a fault, says so, and, unless the plugin itself said that it failed, throws the instance away.
+    #[cold]
     pub(super) fn note(&mut self, loaded: &Loaded, hook: Hook, slot: Slot, fault: &Fault, record: Option<&Record>) {
         let ended = match fault {
             Fault::Trap(_) => Ended::Trap,
