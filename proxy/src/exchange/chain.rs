@@ -15,9 +15,13 @@ use crate::plugin::contract::{Fault, Matter, Outcome, Slot};
 use crate::telemetry::record::Record;
 use crate::view::{RouteView, View};
 
-/// For each plugin of the route, the place where its instance keeps what it knows of this exchange; empty until one was
-/// called: the one allocation that an exchange with plugins has for all of them.
-pub(super) type Slots = Box<[Option<Slot>]>;
+/// For each plugin of the route, by its position, the place where its instance keeps what it knows of this exchange; empty until it
+/// was called. Those of a longer chain are an allocation.
+#[derive(Debug)]
+pub(super) enum Slots {
+    Few([Option<Slot>; Slots::FEW]),
+    Many(Box<[Option<Slot>]>),
+}
 
 /// The plugins of an exchange's route, and what they work on.
 struct Chain<'a> {
@@ -94,8 +98,8 @@ pub(super) fn log(exchange: &mut Exchange) {
 /// Gives up every hook of the exchange that waits.
 pub(super) fn give_up(exchange: &mut Exchange) {
     let Some(chain) = Chain::of(exchange) else { return };
-    for (&slot, &plugin) in chain.slots.iter().zip(&chain.route.plugins) {
-        if let (Some(slot), Some(instance)) = (slot, chain.view.instance(plugin)) {
+    for (slot, &plugin) in chain.slots.all().iter().zip(&chain.route.plugins) {
+        if let (Some(slot), Some(instance)) = (*slot, chain.view.instance(plugin)) {
             instance.give_up(slot);
         }
     }
@@ -104,8 +108,8 @@ pub(super) fn give_up(exchange: &mut Exchange) {
 /// Lets every instance forget the exchange.
 pub(super) fn release(exchange: &mut Exchange) {
     let Some(chain) = Chain::of(exchange) else { return };
-    for (slot, &plugin) in std::mem::take(chain.slots).into_iter().zip(&chain.route.plugins) {
-        if let (Some(slot), Some(instance)) = (slot, chain.view.instance(plugin)) {
+    for (slot, &plugin) in chain.slots.all().iter_mut().zip(&chain.route.plugins) {
+        if let (Some(slot), Some(instance)) = (slot.take(), chain.view.instance(plugin)) {
             instance.release(slot);
         }
     }
@@ -265,18 +269,43 @@ impl<'a> Chain<'a> {
     }
 
     fn slot(&mut self, position: usize, instance: &Instance) -> Result<Slot, Stop> {
-        if self.slots.is_empty() {
-            *self.slots = vec![None; self.route.plugins.len()].into_boxed_slice();
-        }
-        let slot = self.slots.get_mut(position).ok_or(Reason::Internal)?;
+        let slot = self.slots.of(self.route.plugins.len()).get_mut(position).ok_or(Reason::Internal)?;
         Ok(*slot.get_or_insert_with(|| instance.open()))
     }
 
     /// What the plugin at the position wants, which was just called.
-    fn orders(&self, position: usize) -> Option<Box<crate::plugin::contract::Orders>> {
+    fn orders(&mut self, position: usize) -> Option<Box<crate::plugin::contract::Orders>> {
         let plugin = *self.route.plugins.get(position)?;
-        let slot = (*self.slots.get(position)?)?;
+        let slot = (*self.slots.all().get(position)?)?;
         self.view.instance(plugin)?.take_orders(slot)
+    }
+}
+
+// === impl Slots ===
+
+impl Slots {
+    const FEW: usize = 4;
+
+    /// As many as a chain of this length has.
+    fn of(&mut self, length: usize) -> &mut [Option<Slot>] {
+        if length > Self::FEW && matches!(self, Self::Few(_)) {
+            *self = Self::Many(vec![None; length].into());
+        }
+        self.all()
+    }
+
+    /// Those that there are.
+    const fn all(&mut self) -> &mut [Option<Slot>] {
+        match self {
+            Self::Few(slots) => slots,
+            Self::Many(slots) => slots,
+        }
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self::Few([None; Self::FEW])
     }
 }
 
