@@ -33,12 +33,13 @@ use http::Response;
 use crate::error::Reason;
 use crate::plugin::contract::LocalReply;
 use crate::wire::body::Body;
-use crate::wire::server::Call;
+use crate::wire::server::{Call, OnUpgrade};
 
 pub(crate) use background::tick;
 pub use connection::{Connection, Place};
 pub(crate) use events::breaker_transitions;
 pub(crate) use guests::greet;
+use response::Delivery;
 pub(crate) use under_way::Exchange;
 
 /// Why a walk ended before an upstream answered.
@@ -60,21 +61,41 @@ struct Refusal {
 }
 
 /// Answers one request. Whatever happens, the answer is a response and the record is emitted once.
-pub(crate) async fn run(connection: Rc<Connection>, call: Call) -> Response<Body> {
+pub(crate) fn run(connection: Rc<Connection>, call: Call) -> impl Future<Output = Response<Body>> {
     let Call { request, verdict, upgrade, interim } = call;
     let place = connection.place();
-    // Lent to those who come after: each that owned it would have a place of its own for it.
-    let (parts, mut body) = request.into_parts();
-    if let Some(answer) = scrape::answer(&place, &parts, verdict) {
-        return answer;
+    let (parts, body) = request.into_parts();
+    // Before there is a future, which would have a place of its own for the head.
+    let begun = match scrape::answer(&place, &parts, verdict) {
+        Some(answer) => Err(Box::new(answer)),
+        None => Ok(Exchange::begin(connection, place, parts, interim)),
+    };
+    async move {
+        match begun {
+            Ok(exchange) => answer(exchange, body, verdict, upgrade).await,
+            Err(answer) => *answer,
+        }
     }
-    let mut exchange = Exchange::begin(&connection, place, parts);
-    exchange.interim = interim;
+}
+
+async fn answer(
+    mut exchange: Box<Exchange>,
+    mut body: Body,
+    verdict: Result<(), Reason>,
+    upgrade: Option<OnUpgrade>,
+) -> Response<Body> {
     let stopped = match verdict {
         Err(reason) => Stop::from(reason),
+        // The body is lent: each that owned it would have a place of its own for it.
         Ok(()) => match walk(&mut exchange, &mut body, upgrade.is_some()).await {
-            Ok(answer) => return response::deliver(exchange, answer, upgrade),
-            Err(stop) => stop,
+            Ok(delivery) => return response::deliver(exchange, body, delivery, upgrade),
+            Err(stop) => {
+                // What there is of an upstream's answer goes before its connection is given back.
+                if exchange.lease.is_some() {
+                    drop(std::mem::take(&mut body));
+                }
+                stop
+            }
         },
     };
     exchange.collect();
@@ -91,8 +112,8 @@ pub(crate) async fn run(connection: Rc<Connection>, call: Call) -> Response<Body
     response::deliver_own(exchange, own)
 }
 
-/// The stages, in their order.
-async fn walk(exchange: &mut Exchange, body: &mut Body, can_switch: bool) -> Result<attempt::Answer, Stop> {
+/// The stages, in their order. The body is the request's until it is sent, then the response's.
+async fn walk(exchange: &mut Exchange, body: &mut Body, can_switch: bool) -> Result<Delivery, Stop> {
     head::clean(exchange)?;
     policy::route(exchange)?;
     policy::limits(exchange)?;
@@ -100,11 +121,11 @@ async fn walk(exchange: &mut Exchange, body: &mut Body, can_switch: bool) -> Res
     policy::late_limits(exchange)?;
     let switch = switch::wanted(exchange, can_switch)?;
     bodies::request(exchange, body).await?;
-    let mut answer = attempt::send(exchange, body, switch).await?;
-    response::clean(exchange, &mut answer)?;
+    let granted = attempt::send(exchange, body, switch).await?;
+    response::clean(exchange, body)?;
     chain::response(exchange).await?;
-    answer.readers = bodies::response(exchange, &mut answer.body).await?;
-    Ok(answer)
+    let readers = bodies::response(exchange, body).await?;
+    Ok(Delivery { granted, readers })
 }
 
 // === impl Stop ===

@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 use tidegate_abi::Hook;
 
 use crate::error::{Reason, Source};
-use crate::exchange::bodies::Reader;
 use crate::exchange::{Exchange, Refusal, Stop, chain, request_body};
 use crate::moment;
 use crate::telemetry::record::{BreakerDecision, CopiedHeaders, Record, ResponseHead};
@@ -23,18 +22,12 @@ use crate::wire::upgrade::{self, Key};
 /// How often a request is sent at most.
 const TRIES: usize = 2;
 
-/// An upstream's answer; its head is in the record.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) body: Body,
-    /// The plugins that look at the body on its way, last to first.
-    pub(super) readers: Vec<Reader>,
-    /// There when the upstream granted the WebSocket.
-    pub(super) switch: Option<hyper::upgrade::OnUpgrade>,
-}
+/// What an upstream made of a request for a WebSocket; there when it granted it.
+pub(super) type Granted = Option<hyper::upgrade::OnUpgrade>;
 
-/// Sends the request and waits for the head of the answer. `key` is there when a WebSocket was asked for.
-pub(super) async fn send(exchange: &mut Exchange, body: &mut Body, key: Option<Key>) -> Result<Answer, Stop> {
+/// Sends the request and waits for the head of the answer, which then is in the record, and its body in the place of the request's.
+/// `key` is there when a WebSocket was asked for.
+pub(super) async fn send(exchange: &mut Exchange, body: &mut Body, key: Option<Key>) -> Result<Granted, Stop> {
     // The route and the client are borrowed for as long as the exchange is changed: one count on this core.
     let view = Rc::clone(&exchange.view);
     let route = exchange.target().and_then(|route| view.route(route)).ok_or(Reason::Internal)?;
@@ -118,7 +111,7 @@ async fn tries(
     client: &Client<Body>,
     body: &mut Body,
     key: Option<Key>,
-) -> Result<Answer, Stop> {
+) -> Result<Granted, Stop> {
     let mut request = None;
     prepare(exchange, route, body, &mut request)?;
     let asks = exchange.chain().is_some_and(|route| route.asks_before_attempts);
@@ -138,9 +131,10 @@ async fn tries(
         let failed = match answered(
             client.send(endpoint, &mut request, exchange.interim.as_ref()).await,
             exchange,
+            body,
             key.as_ref(),
         ) {
-            Ok(answer) => return Ok(answer),
+            Ok(granted) => return Ok(granted),
             Err(failed) => failed?,
         };
         // A kept connection that died says nothing of its endpoint.
@@ -167,8 +161,9 @@ struct Failed {
 fn answered(
     sent: Result<upstream::Answer<Body>, SendError>,
     exchange: &mut Exchange,
+    place: &mut Body,
     key: Option<&Key>,
-) -> Result<Answer, Result<Failed, Stop>> {
+) -> Result<Granted, Result<Failed, Stop>> {
     exchange.collect();
     let stopped = exchange.desk().filter(|_| sent.is_err()).and_then(|desk| desk.stopped());
     let record = exchange.record.as_deref_mut().ok_or(Err(Reason::Internal.into()))?;
@@ -180,10 +175,11 @@ fn answered(
             let (parts, body) = answer.response.into_parts();
             attempt.status = Some(parts.status);
             let head = ResponseHead { status: parts.status, version: parts.version, headers: parts.headers };
-            let switch = switched(&head, key, parts.extensions).map_err(|reason| Err(reason.into()))?;
+            let granted = switched(&head, key, parts.extensions).map_err(|reason| Err(reason.into()))?;
             record.response = Some(head);
             exchange.lease = Some(answer.lease);
-            Ok(Answer { body: Body::upstream(body), readers: Vec::new(), switch })
+            *place = Body::upstream(body);
+            Ok(granted)
         }
         Err(error) => {
             // Where the client broke its own body, that is the cause, whatever the connection made of it.

@@ -11,7 +11,7 @@ use crate::listen::Admitted;
 use crate::view::View;
 use crate::vitals::Alive;
 use crate::wire::clock::Clock;
-use crate::wire::headers::Introduction;
+use crate::wire::headers::{Hop, Introduction};
 
 /// A client connection.
 pub struct Connection {
@@ -28,7 +28,7 @@ pub struct Connection {
     /// The timer of the exchange under way; over HTTP/2 of one of them.
     pub(super) clock: RefCell<Clock>,
     /// How its last request was introduced to an upstream.
-    pub(super) introduction: RefCell<Option<Introduction>>,
+    introduction: RefCell<Option<Rc<Introduction>>>,
     /// Given back when the connection's last exchange is over, a WebSocket's too.
     _admitted: Admitted,
     _alive: Alive,
@@ -71,6 +71,18 @@ impl Connection {
     /// Has these plugins told when the connection and the last of its exchanges are over.
     pub(crate) fn host(&self, guests: Guests) {
         self.guests.set(Some(guests));
+    }
+
+    /// How a request for `host` is introduced to an upstream; nearly always as the one before.
+    pub(super) fn introduce(&self, host: Option<&str>) -> Rc<Introduction> {
+        let mut last = self.introduction.borrow_mut();
+        match &*last {
+            Some(known) if known.is_for(host) => Rc::clone(known),
+            _ => {
+                let hop = Hop { peer: self.peer.ip(), https: self.https, host, port: self.local.port() };
+                Rc::clone(last.insert(Rc::new(Introduction::new(&hop))))
+            }
+        }
     }
 
     /// What is current now; taken once for each exchange.

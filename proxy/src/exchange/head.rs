@@ -9,19 +9,17 @@ use crate::error::Reason;
 use crate::exchange::{Exchange, Stop};
 use crate::route::normal;
 use crate::telemetry::record::RequestHead;
-use crate::wire::headers;
+use crate::wire::headers::{self, Introduction};
 
-/// The head as the record keeps it, and its authority with the port.
-pub(super) fn take(parts: Parts, https: bool) -> RequestHead {
-    let authority = headers::authority(&parts.uri, &parts.headers).unwrap_or_default();
-    let mut host: Box<str> = headers::without_port(authority).into();
-    host.make_ascii_lowercase();
-    RequestHead { method: parts.method, uri: parts.uri, version: parts.version, https, host, headers: parts.headers }
+/// The head as the record keeps it.
+pub(super) fn take(parts: Parts, https: bool, introduction: &Introduction) -> RequestHead {
+    let Parts { method, uri, version, headers, .. } = parts;
+    RequestHead { method, uri, version, https, host: introduction.name(), headers }
 }
 
 /// Brings the path into its one form, finds out who the client is, and removes what was meant for this hop only.
 pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
-    let Exchange { view, listener, connection, record, .. } = exchange;
+    let Exchange { view, listener, connection, introduction, record, .. } = exchange;
     let config = view.listener_config(*listener).ok_or(Reason::Internal)?;
     let record = record.as_deref_mut().ok_or(Reason::Internal)?;
     let path = normal::path(record.request.uri.path()).map_err(|_| Reason::MalformedHead)?;
@@ -35,15 +33,6 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
     let peer = connection.peer.ip().to_canonical();
     record.trusted_peer = config.trusted_proxies.iter().any(|network| network.contains(peer));
     record.client = headers::client_address(peer, &config.trusted_proxies, &record.request.headers);
-    let host = headers::authority(&record.request.uri, &record.request.headers);
-    let mut introduction = connection.introduction.borrow_mut();
-    let introduction = match introduction.take_if(|known| known.is_for(host)) {
-        Some(known) => introduction.insert(known),
-        None => {
-            let hop = headers::Hop { peer, https: connection.https, host, port: connection.local.port() };
-            introduction.insert(headers::Introduction::new(&hop))
-        }
-    };
     headers::strip_request(&mut record.request.headers);
     // The target says whom the request is for where it can, `Host` where it cannot; from here on it is `Host`, which plugins may set.
     if let Some(Ok(host)) = record.request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str())) {

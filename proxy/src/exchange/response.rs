@@ -4,7 +4,8 @@
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
 use crate::error::Reason;
-use crate::exchange::attempt::Answer;
+use crate::exchange::attempt::Granted;
+use crate::exchange::bodies::Reader;
 use crate::exchange::filter::ResponseFilter;
 use crate::exchange::{Exchange, Refusal, Stop, switch};
 use crate::plugin::contract::LocalReply;
@@ -17,20 +18,21 @@ use crate::wire::server::OnUpgrade;
 use crate::wire::upgrade;
 
 /// Removes what was for the hop behind us, says that the answer went through us, and puts its body under the timeouts.
-pub(super) fn clean(exchange: &mut Exchange, answer: &mut Answer) -> Result<(), Stop> {
+pub(super) fn clean(exchange: &mut Exchange, body: &mut Body) -> Result<(), Stop> {
     let deadline = exchange.deadline;
     let idle = exchange.client().map(|client| client.cluster().config().timeouts.idle);
     let record = exchange.record()?;
     // An answer to HEAD has no body (RFC 9110, 9.3.2); one that an upstream sends all the same is not passed on.
     let no_body = record.request.method == Method::HEAD;
-    let mut body = if no_body { Body::empty() } else { std::mem::take(&mut answer.body) };
+    if no_body {
+        *body = Body::empty();
+    }
     if let Some(idle) = idle {
-        body = body.idle_timeout(idle, Reason::UpstreamBodyTimeout);
+        body.idle_timeout(idle, Reason::UpstreamBodyTimeout);
     }
     if let Some(at) = deadline {
-        body = body.deadline(at, Reason::Timeout);
+        body.deadline(at, Reason::Timeout);
     }
-    answer.body = body;
     let correlation = correlation(record);
     let head = record.response.as_mut().ok_or(Reason::Internal)?;
     headers::strip_response(&mut head.headers);
@@ -41,10 +43,23 @@ pub(super) fn clean(exchange: &mut Exchange, answer: &mut Answer) -> Result<(), 
     Ok(())
 }
 
+/// How an upstream's answer is delivered, beside its head and its body.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) granted: Granted,
+    /// The plugins that look at the body on its way, last to first.
+    pub(super) readers: Vec<Reader>,
+}
+
 /// An upstream's answer.
-pub(super) fn deliver(mut exchange: Box<Exchange>, answer: Answer, upgrade: Option<OnUpgrade>) -> Response<Body> {
+pub(super) fn deliver(
+    mut exchange: Box<Exchange>,
+    body: Body,
+    delivery: Delivery,
+    upgrade: Option<OnUpgrade>,
+) -> Response<Body> {
     let (status, mut headers) = head(&mut exchange);
-    let body = match (answer.switch, upgrade) {
+    let body = match (delivery.granted, upgrade) {
         (Some(upstream), Some(client)) => {
             upgrade::set_upgrade(&mut headers);
             if let Some(record) = &mut exchange.record {
@@ -55,13 +70,13 @@ pub(super) fn deliver(mut exchange: Box<Exchange>, answer: Answer, upgrade: Opti
             drop(tokio::task::spawn_local(switch::session(exchange, client, upstream, idle)));
             Body::empty()
         }
-        _ if !answer.readers.is_empty() => {
+        _ if !delivery.readers.is_empty() => {
             exchange.lay();
-            Body::made(Box::pin(ResponseFilter::new(exchange, answer.body, answer.readers)))
+            Body::made(Box::pin(ResponseFilter::new(exchange, body, delivery.readers)))
         }
         _ => {
             exchange.lay();
-            answer.body.watched(exchange)
+            body.watched(exchange)
         }
     };
     response(status, headers, body)

@@ -20,6 +20,7 @@ use crate::view::{RouteView, View};
 use crate::websocket::Traffic;
 use crate::wire::body::{Body, End, Watch};
 use crate::wire::clock::Clock;
+use crate::wire::headers::{self, Introduction};
 use crate::wire::interim::Interim;
 use crate::wire::upgrade::{self, Handshake};
 
@@ -29,6 +30,8 @@ pub(crate) struct Exchange {
     pub(super) view: Rc<View>,
     pub(super) listener: usize,
     pub(super) connection: Rc<Connection>,
+    /// How the request is introduced to its upstream.
+    pub(super) introduction: Rc<Introduction>,
     /// Index into the version's routes, once one matched: the one whose plugins run.
     pub(super) route: Option<usize>,
     /// Away only while a plugin holds it, or it lies at the desk.
@@ -56,29 +59,31 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Boxed from the start: it is handed on as it is to whoever ends it.
-    pub(super) fn begin(connection: &Rc<Connection>, place: Place, parts: Parts) -> Box<Self> {
+    pub(super) fn begin(connection: Rc<Connection>, place: Place, parts: Parts, interim: Option<Interim>) -> Box<Self> {
         let Place { view, listener } = place;
         connection.exchanges.set(connection.exchanges.get().saturating_add(1));
+        let introduction = connection.introduce(headers::authority(&parts.uri, &parts.headers));
         let handshake = upgrade::handshake(&parts);
         let record = view.listener(listener).map(|scope| {
-            let request = head::take(parts, connection.https);
+            let request = head::take(parts, connection.https, &introduction);
             Record::begin(Rc::clone(scope), Arrival { peer: connection.peer, request })
         });
         Box::new(Self {
             view,
             listener,
-            connection: Rc::clone(connection),
+            clock: connection.clock.take(),
+            connection,
+            introduction,
             route: None,
             record,
             handshake,
             slots: chain::Slots::default(),
             aside: None,
             request_body: None,
-            interim: None,
+            interim,
             traffic: None,
             lease: None,
             deadline: None,
-            clock: connection.clock.take(),
             complete: false,
         })
     }

@@ -12,6 +12,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
+
 /// Why a path is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Bad {
@@ -79,7 +81,7 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, Bad> {
 /// Whether a segment might be, or hide, a dot segment: all of them have a dot after a slash or a backslash, plain or escaped.
 fn needs_resolving(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.windows(2).any(|pair| matches!(pair, [b'/' | b'\\', b'.']))
+    memchr_iter(b'.', bytes).any(|dot| matches!(bytes.get(..dot), Some([.., b'/' | b'\\'])))
         || (bytes.contains(&b'%') && (text.contains("%2F.") || text.contains("%5C.")))
 }
 

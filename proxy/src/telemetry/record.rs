@@ -114,7 +114,7 @@ pub struct RequestHead {
     /// Whether the client spoke TLS.
     pub https: bool,
     /// Without the port, lower case.
-    pub host: Box<str>,
+    pub host: Rc<str>,
     pub headers: HeaderMap,
 }
 

@@ -138,17 +138,13 @@ impl Body {
     }
 
     /// Breaks with `reason` when the reader has waited for one piece longer than `limit`.
-    #[must_use]
-    pub fn idle_timeout(mut self, limit: Duration, reason: Reason) -> Self {
+    pub fn idle_timeout(&mut self, limit: Duration, reason: Reason) {
         self.idle = Some(Idle { limit, reason, until: None });
-        self
     }
 
     /// Breaks with `reason` when it is waited for at or after `at`.
-    #[must_use]
-    pub fn deadline(mut self, at: Instant, reason: Reason) -> Self {
+    pub fn deadline(&mut self, at: Instant, reason: Reason) {
         self.deadline = Some((at, reason));
-        self
     }
 
     fn finish(&mut self, end: End) {

@@ -74,7 +74,7 @@ impl Trail {
             method: std::mem::take(&mut record.request.method),
             version: record.request.version,
             https: record.request.https,
-            host: std::mem::take(&mut record.request.host),
+            host: (&*record.request.host).into(),
             port: record.captured.port,
             path: bounded(record.request.uri.path()),
             query,

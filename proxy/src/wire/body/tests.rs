@@ -146,13 +146,13 @@ fn silence_and_slowness_end_a_body() {
         let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na";
         let notes = Notes::default();
         let (body, _client) = arriving(head).await;
-        let body = notes.watch(body).idle_timeout(Duration::from_millis(20), Reason::UpstreamBodyTimeout);
+        let mut body = notes.watch(body);
+        body.idle_timeout(Duration::from_millis(20), Reason::UpstreamBodyTimeout);
         assert_eq!(body.collect().await.unwrap_err().reason, Reason::UpstreamBodyTimeout);
         let (body, _client) = arriving(head).await;
-        let body = notes
-            .watch(body)
-            .idle_timeout(Duration::from_secs(100), Reason::UpstreamBodyTimeout)
-            .deadline(Instant::now() + Duration::from_millis(20), Reason::Timeout);
+        let mut body = notes.watch(body);
+        body.idle_timeout(Duration::from_secs(100), Reason::UpstreamBodyTimeout);
+        body.deadline(Instant::now() + Duration::from_millis(20), Reason::Timeout);
         assert_eq!(body.collect().await.unwrap_err().reason, Reason::Timeout);
         assert_eq!(notes.ends(), [End::Error(Reason::UpstreamBodyTimeout), End::Error(Reason::Timeout)]);
     });
@@ -161,7 +161,9 @@ fn silence_and_slowness_end_a_body() {
 #[test]
 fn no_timer_is_armed_for_a_piece_that_is_there() {
     // Without a runtime a timer would panic.
-    let mut body = pin!(Body::full("abc").idle_timeout(Duration::from_secs(1), Reason::Timeout).collect());
+    let mut body = Body::full("abc");
+    body.idle_timeout(Duration::from_secs(1), Reason::Timeout);
+    let mut body = pin!(body.collect());
     let polled = body.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(polled, Poll::Ready(Ok(_))));
 }

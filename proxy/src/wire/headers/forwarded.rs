@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -33,6 +34,8 @@ pub struct Hop<'a> {
 #[derive(Debug)]
 pub struct Introduction {
     host: Option<HeaderValue>,
+    /// The host without its port, in lower case.
+    name: Rc<str>,
     /// The peer's address.
     address: HeaderValue,
     /// The element of `Forwarded`.
@@ -60,6 +63,7 @@ impl Introduction {
         element.push_str(if hop.https { ";proto=https" } else { ";proto=http" });
         Self {
             host: hop.host.and_then(|host| HeaderValue::from_str(host).ok()),
+            name: super::without_port(hop.host.unwrap_or_default()).to_ascii_lowercase().into(),
             address: value(peer.to_string()),
             element: value(element),
             proto: if hop.https { HTTPS } else { HTTP },
@@ -69,6 +73,11 @@ impl Introduction {
                 port => HeaderValue::from(port),
             },
         }
+    }
+
+    /// The host without its port, in lower case; empty where the request named none.
+    pub fn name(&self) -> Rc<str> {
+        Rc::clone(&self.name)
     }
 
     /// Whether it is for a request for this host.

@@ -121,7 +121,8 @@ async fn answer<S: Service>(
 ) -> Result<Response<Answer>, Infallible> {
     let (parts, incoming) = request.into_parts();
     let verdict = h2_check::check(&parts, settings.head.max_headers);
-    let body = Body::client(incoming).idle_timeout(settings.idle_timeout, Reason::BodyTimeout);
+    let mut body = Body::client(incoming);
+    body.idle_timeout(settings.idle_timeout, Reason::BodyTimeout);
     let request = Request::from_parts(parts, body);
     let mut response = service.call(Call { request, verdict, upgrade: None, interim: None }).await;
     // Replies of our own may carry `connection: close`, which has no place here.
