@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that is armed late and moved lazily: while its wake-up is not later than the deadline it is left alone, and
@@ -41,7 +42,8 @@ impl Clock {
                     return Poll::Pending;
                 }
                 if sleep.as_mut().poll(cx).is_pending() {
-                    self.waker = Some(cx.waker().clone());
+                    // A task that has used up its turn is told to wait without being put down: it is woken at once, to ask again.
+                    self.waker = has_budget_remaining().then(|| cx.waker().clone());
                     return Poll::Pending;
                 }
             }
@@ -85,6 +87,22 @@ mod tests {
             poll_fn(|cx| clock.poll(cx, deadline)).await;
             assert!(Instant::now() >= deadline, "{limit:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_has_used_up_its_turn_is_woken_all_the_same() {
+        let mut clock = Clock::new();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let mut first = true;
+        let waiting = poll_fn(|cx| {
+            if std::mem::take(&mut first) {
+                while has_budget_remaining() {
+                    let _ = tokio::task::coop::poll_proceed(cx).map(|proceeded| proceeded.made_progress());
+                }
+            }
+            clock.poll(cx, deadline)
+        });
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
     }
 
     #[tokio::test]

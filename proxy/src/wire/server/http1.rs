@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{oneshot, watch};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, timeout};
 
 use crate::error::Reason;
@@ -114,7 +115,8 @@ where
             // Once it has said whom to wake there is nothing to ask until there is news, and this runs with every request.
             if !leaving && (!waits || news.has_changed().unwrap_or(true)) {
                 leaving = draining.as_mut().poll(cx).is_ready();
-                waits = true;
+                // A task that has used up its turn was not put down.
+                waits = has_budget_remaining();
             }
             loop {
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
