@@ -52,7 +52,8 @@ pub struct SendError {
 pub enum Retry {
     /// The upstream may have acted on it, part of its body is gone, or it would fail again.
     Never,
-    /// The upstream has not acted on it, or acting twice is like acting once. It is back in its place, as it was given.
+    /// The upstream has not acted on it, or acting twice is like acting once. It is back in its place, as it was given; where it had been
+    /// written over HTTP/1, as it was written.
     ///
     /// So it is when a kept connection turned out dead before the request was on it; when it died without an answer, the
     /// method is idempotent and there is no body; and when no connection could be made and there is another endpoint to try.

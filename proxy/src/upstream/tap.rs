@@ -1,6 +1,6 @@
 //! What passes between hyper and an upstream over HTTP/1, seen from outside: the head of a request as it was written, to send it again,
 //! and the interim answers (1xx but 101), which hyper passes over.
-//! It changes no byte, and does not know what is sent again, nor where the interim answers go.
+//! It changes no byte, and does not decide what is sent again.
 //!
 //! hyper would show interim answers to a callback, and a request could be copied before it is given away. But next to no request
 //! has a use for either, and each would pay: four allocations for a callback, as many for a copy of its headers. A look at
@@ -28,6 +28,8 @@ pub struct Tapped<IO> {
     tap: Tap,
     /// While the final answer to a request that asked for interim ones is awaited.
     hearing: Option<Hearing>,
+    /// Whether something that hyper wanted to write is not written yet.
+    unfinished: bool,
 }
 
 /// Where the requests on a connection ask for what is tapped, and get it.
@@ -70,14 +72,15 @@ const ROOM: usize = 4096;
 
 impl<IO> Tapped<IO> {
     pub(super) const fn new(io: IO, tap: Tap) -> Self {
-        Self { io, tap, hearing: None }
+        Self { io, tap, hearing: None, unfinished: false }
     }
 
     pub fn into_inner(self) -> IO {
         self.io
     }
 
-    /// What hyper is about to write: all of a request's head, when it is the first that there is of a request.
+    /// What hyper is about to write. The first that there is of a request is all of its head, unless something of the request before has yet
+    /// to go: an answer can be there before its request is out. Then nothing is kept.
     fn written(&mut self, pieces: &[IoSlice<'_>]) {
         let asked = self.tap.0.asked.load(Ordering::Relaxed);
         if asked != 0 {
@@ -87,10 +90,18 @@ impl<IO> Tapped<IO> {
                 self.tap.with(|state| {
                     state.written.clear();
                     state.written.shrink_to(ROOM);
-                    pieces.iter().for_each(|piece| state.written.extend_from_slice(piece));
+                    if !self.unfinished {
+                        pieces.iter().for_each(|piece| state.written.extend_from_slice(piece));
+                    }
                 });
             }
         }
+    }
+
+    /// What became of a write of so many bytes.
+    fn wrote(&mut self, length: usize, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.unfinished = !matches!(polled, Poll::Ready(Ok(written)) if written == length);
+        polled
     }
 
     fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -119,7 +130,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Tapped<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.written(&[IoSlice::new(bytes)]);
-        Pin::new(&mut this.io).poll_write(cx, bytes)
+        let polled = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.wrote(bytes.len(), polled)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,7 +149,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Tapped<IO> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.written(pieces);
-        Pin::new(&mut this.io).poll_write_vectored(cx, pieces)
+        let polled = Pin::new(&mut this.io).poll_write_vectored(cx, pieces);
+        this.wrote(pieces.iter().map(|piece| piece.len()).sum(), polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,6 +8,7 @@ use std::io;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use memchr::memchr_iter;
 
 /// How many interim answers a request may get, and how many bytes their headers may have together. Who goes on is broken,
 /// or means ill.
@@ -42,12 +43,17 @@ impl Hearing {
         if self.part.is_empty() && is_interim(bytes) == Some(false) {
             return Ok(false);
         }
+        let mut seen = self.part.len().saturating_sub(3);
         self.part.extend_from_slice(bytes);
         loop {
             match is_interim(&self.part) {
                 None => return Ok(true),
                 Some(false) => return Ok(false),
                 Some(true) => {}
+            }
+            // Else a head that comes byte by byte would be read once for each.
+            if !ends(self.part.get(std::mem::take(&mut seen)..).unwrap_or_default()) {
+                return Ok(true);
             }
             let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
             let mut answer = httparse::Response::new(&mut fields);
@@ -77,6 +83,11 @@ fn is_interim(bytes: &[u8]) -> Option<bool> {
     Some(line.get(9) == Some(&b'1') && !line.ends_with(b"101"))
 }
 
+/// Whether there is an empty line.
+fn ends(bytes: &[u8]) -> bool {
+    memchr_iter(b'\n', bytes).any(|at| matches!(bytes.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])))
+}
+
 fn interim(answer: &httparse::Response<'_, '_>) -> Option<InterimHead> {
     let version = if answer.version? == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
     Some((StatusCode::from_u16(answer.code?).ok()?, version, headers(answer.headers)?))
@@ -87,7 +98,8 @@ pub(super) fn request<B>(written: &[u8], body: B) -> Option<Request<B>> {
     let lines = written.iter().filter(|byte| **byte == b'\n').count();
     let mut fields = vec![httparse::EMPTY_HEADER; lines];
     let mut parsed = httparse::Request::new(&mut fields);
-    if parsed.parse(written).ok()?.is_partial() {
+    // All of it, and nothing else: what is sent again must be what was sent.
+    if parsed.parse(written).ok()? != httparse::Status::Complete(written.len()) {
         return None;
     }
     let mut request = Request::new(body);

@@ -74,3 +74,15 @@ fn what_hyper_said_of_the_connection_is_not_of_the_request() {
     assert!(connection("connection: keep-alive\r\n").is_empty());
     assert_eq!(connection("connection: upgrade\r\nupgrade: websocket\r\nconnection: close\r\n"), ["upgrade"]);
 }
+
+#[test]
+fn what_is_more_than_one_head_is_no_request() {
+    // The end of a request before, which looks like one, in front of ours.
+    let ours = "GET /b HTTP/1.1\r\nhost: b\r\n\r\n";
+    assert!(request(ours.as_bytes(), ()).is_some());
+    for before in ["AAAA /admin HTTP/1.1\r\nx1: a\r\n\r\n", "A /admin HTTP/1.1\r\n"] {
+        let written = format!("{before}{ours}");
+        let read = request(written.as_bytes(), ());
+        assert!(read.is_none(), "{read:?}");
+    }
+}
