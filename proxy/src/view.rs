@@ -132,11 +132,18 @@ impl View {
             let old = old.map(|old| &old.instance);
             let instance = Instance::new(loaded, worker.shard(), Rc::clone(&directory), old);
             let families = &worker.catalogue().plugin;
-            let bodies = Rc::new(Allowance::new(
-                config.budget.bodies,
-                worker.shard().gauge(&families.held, &[loaded.name()]),
-                worker.shard().counter(&families.dropped, &[loaded.name(), "body", "budget"]),
-            ));
+            let bodies = match before.and_then(|before| before.named(loaded.name())) {
+                // What exchanges of the version before hold is held by this worker all the same.
+                Some(old) => {
+                    old.bodies.allow(config.budget.bodies);
+                    Rc::clone(&old.bodies)
+                }
+                None => Rc::new(Allowance::new(
+                    config.budget.bodies,
+                    worker.shard().gauge(&families.held, &[loaded.name()]),
+                    worker.shard().counter(&families.dropped, &[loaded.name(), "body", "budget"]),
+                )),
+            };
             plugins.push(Some(Rc::new(Ticking {
                 instance,
                 every,

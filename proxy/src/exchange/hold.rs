@@ -2,12 +2,11 @@
 //! It does not know where the body goes.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
 use tidegate_abi::{Mode, Overflow};
 
 use crate::error::Reason;
@@ -15,7 +14,7 @@ use crate::exchange::bodies::{Reader, Way};
 use crate::exchange::{Exchange, Stop, chain};
 use crate::plugin::contract::{BodyWish, Matter, Piece};
 use crate::view::Share;
-use crate::wire::body::{Body, BodyError};
+use crate::wire::body::Body;
 
 /// A piece that is smaller than this is put together with others: on its own it takes more than its bytes, and keeps alive what it
 /// was read into. A client chooses the size of its pieces.
@@ -42,14 +41,6 @@ struct Holder {
     share: Option<Share>,
 }
 
-/// A body of which something was held back, on its way: as long as it lies here, it counts.
-struct Counted {
-    body: Body,
-    shares: Vec<Share>,
-    /// Whether what was held has been handed on.
-    given: bool,
-}
-
 /// Reads as much of the body as those need who hold it, calls their hooks in order, and gives the body back with what they made of it.
 pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, readers: &[Reader]) -> Result<(), Stop> {
     let mut holders: Vec<Holder> = readers.iter().filter_map(|reader| Holder::of(exchange, reader)).collect();
@@ -57,6 +48,8 @@ pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, rea
         return Ok(());
     }
     let mut held = Held::default();
+    // Of those that are passed over: what was read stays here until it goes on.
+    let mut shares = Vec::new();
     while held.wants_more(&holders, body) {
         let polled = chain::within(exchange, |_, cx| http_body::Body::poll_frame(Pin::new(body), cx)).await;
         match polled {
@@ -67,6 +60,7 @@ pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, rea
         }
         for holder in holders.extract_if(.., |holder| !holder.may_hold(held.length)) {
             holder.pass_over(exchange)?;
+            shares.extend(holder.share);
         }
     }
     let before = held.length;
@@ -82,10 +76,11 @@ pub(super) async fn read(exchange: &mut Exchange, way: Way, body: &mut Body, rea
     }
     let rest = std::mem::take(body);
     let first = held.join();
-    let length = first.len();
-    let joined = Body::ahead(first, (!held.ended).then_some(rest), held.trailers);
-    let shares = holders.into_iter().filter_map(|holder| holder.share).map(|share| share.with(length)).collect();
-    *body = Body::made(Box::pin(Counted { body: joined, shares, given: false }));
+    for holder in holders {
+        let length = holder.needs(first.len());
+        shares.extend(holder.share.map(|share| share.with(length)));
+    }
+    *body = Body::ahead(first, (!held.ended).then_some(rest), held.trailers, Box::new(shares));
     Ok(())
 }
 
@@ -140,7 +135,13 @@ impl Holder {
 
     /// Whether the plugin may hold so many bytes of this body, with what it holds of others.
     fn may_hold(&mut self, bytes: usize) -> bool {
+        let bytes = self.needs(bytes);
         self.share.as_mut().is_none_or(|share| share.grow(bytes))
+    }
+
+    /// How many of so many bytes the plugin has a use for.
+    fn needs(&self, bytes: usize) -> usize {
+        if self.wish.mode == Mode::Peek { bytes.min(self.wish.limit) } else { bytes }
     }
 
     /// The body passes by the plugin unseen, unless that must not be.
@@ -150,31 +151,6 @@ impl Holder {
             return Err(Reason::PluginOverloaded.into());
         }
         Ok(())
-    }
-}
-
-// === impl Counted ===
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // Whoever asks for more has put away what was held.
-        if self.given {
-            self.shares.clear();
-        }
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.given |= polled.is_ready();
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::telemetry::metrics::{Counter, Gauge};
 /// One plugin's part of a worker's memory for bodies.
 #[derive(Debug)]
 pub struct Allowance {
-    most: usize,
+    most: Cell<usize>,
     used: Cell<usize>,
     /// The same for all workers and versions, each of which adds its own.
     gauge: Gauge,
@@ -26,8 +26,14 @@ pub struct Share {
 // === impl Allowance ===
 
 impl Allowance {
+    /// Of a plugin that may hold so many bytes.
     pub const fn new(most: usize, gauge: Gauge, refused: Counter) -> Self {
-        Self { most, used: Cell::new(0), gauge, refused }
+        Self { most: Cell::new(most), used: Cell::new(0), gauge, refused }
+    }
+
+    /// Another version of the configuration says how many; what is held stays.
+    pub fn allow(&self, most: usize) {
+        self.most.set(most);
     }
 
     pub fn share(self: &Rc<Self>) -> Share {
@@ -47,7 +53,7 @@ impl Share {
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
-        if self.of.used.get().saturating_add(more) > self.of.most {
+        if more > 0 && self.of.used.get().saturating_add(more) > self.of.most.get() {
             self.of.refused.inc();
             return false;
         }
@@ -96,6 +102,9 @@ mod tests {
         assert!(second.grow(100));
         second = second.with(150);
         assert_eq!(gauge.get(), 150.0, "what a plugin makes of a body is counted, and not refused");
+        assert!(second.grow(150), "whoever asks for nothing more is not refused");
+        allowance.allow(200);
+        assert!(allowance.share().grow(50) && !allowance.share().grow(51));
         drop(second);
         assert_eq!((gauge.get(), allowance.used.get()), (0.0, 0));
     }

@@ -5,6 +5,7 @@ mod ahead;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -120,12 +121,13 @@ impl Body {
         Self::of(Source::Made(body))
     }
 
-    /// These bytes, what is still to come of `rest`, and the trailers; where there is a rest, they are its own.
-    pub(crate) fn ahead(first: Bytes, rest: Option<Self>, trailers: Option<HeaderMap>) -> Self {
+    /// These bytes, what is still to come of `rest`, and the trailers; where there is a rest, they are its own. `counted` is dropped once the
+    /// bytes have gone.
+    pub(crate) fn ahead(first: Bytes, rest: Option<Self>, trailers: Option<HeaderMap>, counted: Box<dyn Any>) -> Self {
         match (rest, trailers) {
-            (None, None) => Self::full(first),
+            (None, None) if first.is_empty() => Self::empty(),
             (Some(rest), None) if first.is_empty() => rest,
-            (rest, trailers) => Self::made(Box::pin(Ahead { first, rest, trailers })),
+            (rest, trailers) => Self::made(Box::pin(Ahead { first, rest, trailers, counted: Some(counted) })),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A body of which the beginning, or all, was read already.
 //! It does not know who read it, nor why.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,12 +11,17 @@ use http_body::{Frame, SizeHint};
 
 use super::{Body, BodyError};
 
+/// Bytes that are handed on at a time. Whoever writes them takes some pieces before any has gone.
+const PIECE: usize = 64 * 1024;
+
 /// What was read, and what is still to come.
 pub(super) struct Ahead {
     pub first: Bytes,
     pub rest: Option<Body>,
     /// Of a body that was read to its end.
     pub trailers: Option<HeaderMap>,
+    /// Counts what was read for as long as it lies here.
+    pub counted: Option<Box<dyn Any>>,
 }
 
 impl http_body::Body for Ahead {
@@ -25,7 +31,14 @@ impl http_body::Body for Ahead {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         if !this.first.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
+            let mut piece = this.first.split_to(this.first.len().min(PIECE));
+            if this.first.is_empty() {
+                this.counted = None;
+                // A piece keeps all of it alive, and the last one may wait long to be written.
+                piece = Bytes::copy_from_slice(&piece);
+                this.first = Bytes::new();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if let Some(rest) = &mut this.rest {
             return Pin::new(rest).poll_frame(cx);

@@ -171,12 +171,12 @@ fn no_timer_is_armed_for_a_piece_that_is_there() {
 #[test]
 fn what_was_read_ahead_comes_first_with_the_length_of_all() {
     run(async {
-        let whole = Body::ahead("abc".into(), Some(Body::full("def")), None);
+        let whole = Body::ahead("abc".into(), Some(Body::full("def")), None, Box::new(()));
         assert_eq!((whole.size_hint().exact(), whole.is_end_stream()), (Some(6), false));
         assert_eq!(whole.collect().await.unwrap().to_bytes(), "abcdef");
         let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\nx-sum: 1\r\n\r\n";
         let (rest, _client) = arriving(head).await;
-        let streamed = Body::ahead("abc".into(), Some(rest), None);
+        let streamed = Body::ahead("abc".into(), Some(rest), None, Box::new(()));
         assert_eq!(streamed.size_hint().exact(), None);
         let streamed = streamed.collect().await.unwrap();
         assert_eq!(streamed.trailers().unwrap()["x-sum"], "1");
@@ -190,13 +190,13 @@ fn trailers_that_were_read_ahead_leave_no_length_that_would_hide_them() {
         let trailers: HeaderMap =
             [(http::HeaderName::from_static("x-sum"), "1".parse().unwrap())].into_iter().collect();
         for first in ["abc", ""] {
-            let body = Body::ahead(first.into(), None, Some(trailers.clone()));
+            let body = Body::ahead(first.into(), None, Some(trailers.clone()), Box::new(()));
             assert_eq!((body.size_hint().exact(), body.is_end_stream()), (None, false), "{first:?}");
             let body = body.collect().await.unwrap();
             assert_eq!(body.trailers(), Some(&trailers));
             assert_eq!(body.to_bytes(), first);
         }
-        assert!(Body::ahead("".into(), None, None).is_end_stream());
+        assert!(Body::ahead("".into(), None, None, Box::new(())).is_end_stream());
     });
 }
 
