@@ -11,7 +11,6 @@ pub mod balance;
 pub mod send;
 pub mod pools;
 pub mod outgoing;
-mod tap;
 pub mod connect;
 pub mod resolve;
 pub mod tls;
@@ -27,7 +26,6 @@ pub use self::cluster::Cluster;
 pub use self::outgoing::Outgoing;
 pub use self::pools::{Client, Lease, Pools};
 pub use self::send::{Answer, Retry, SendError};
-pub use self::tap::Tapped;
 
 /// Why an upstream cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]

@@ -28,7 +28,6 @@ use crate::telemetry::metrics::{Counter, Histogram, Scraper};
 use crate::telemetry::scope::{ListenerScope, RouteScope, WorkerScope};
 use crate::upstream::{Client, Pools};
 use crate::vitals::Vitals;
-use crate::wire::body::Body;
 use events::Events;
 use held::Allowance;
 pub use held::Share;
@@ -56,7 +55,7 @@ pub struct View {
     listeners: Vec<ListenerView>,
     routes: Vec<RouteView>,
     limits: Vec<LimitView>,
-    upstreams: Vec<Rc<Client<Body>>>,
+    upstreams: Vec<Rc<Client>>,
     /// Empty where the plugin could not be loaded.
     plugins: Vec<Option<Rc<Ticking>>>,
     directory: Rc<Directory>,
@@ -107,7 +106,7 @@ impl View {
     pub async fn new(
         snapshot: Arc<Snapshot>,
         worker: &Rc<WorkerScope>,
-        pools: &Pools<Body>,
+        pools: &Pools,
         vitals: Rc<Vitals>,
         before: Option<&Self>,
         hold: &mut Hold,
@@ -299,7 +298,7 @@ impl View {
         self.listeners.get(listener).map(|listener| listener.scrape.as_slice()).unwrap_or_default()
     }
 
-    pub(crate) fn upstream(&self, index: usize) -> Option<&Client<Body>> {
+    pub(crate) fn upstream(&self, index: usize) -> Option<&Client> {
         self.upstreams.get(index).map(|client| &**client)
     }
 

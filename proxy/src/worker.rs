@@ -24,7 +24,6 @@ use crate::telemetry::scope::WorkerScope;
 use crate::upstream::Pools;
 use crate::view::{Hold, View};
 use crate::vitals::Vitals;
-use crate::wire::body::Body;
 use listening::Listening;
 
 /// Names a listening socket across versions: its configured address, and which of the listeners with that address it is.
@@ -66,7 +65,7 @@ pub struct Gone;
 
 struct Worker {
     scope: Rc<WorkerScope>,
-    pools: Pools<Body>,
+    pools: Pools,
     vitals: Rc<Vitals>,
     view: RefCell<Option<Rc<View>>>,
     listening: RefCell<HashMap<Key, Listening>>,

@@ -236,3 +236,14 @@ async fn a_body_cut_by_the_client_is_not_taken_for_whole() {
         200
     );
 }
+
+#[test]
+fn a_get_may_have_a_body_however_it_is_framed() {
+    let origin = origin().start();
+    let proxy = proxy().origin(&origin).start();
+    for framed in ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+        let answer = raw(proxy.address()).send(format!("GET / HTTP/1.1\r\nhost: a.test\r\n{framed}")).response();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(&origin.last().body[..], b"hello", "{framed:?}");
+    }
+}

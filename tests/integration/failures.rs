@@ -176,6 +176,52 @@ fn cut_and_malformed_chunks_are_not_a_whole_body() {
     }
 }
 
+#[test]
+fn a_body_that_is_cut_before_its_first_byte_has_a_head() {
+    let origin = raw_origin(move |_, connection| {
+        if connection.head().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nx-begun: yes\r\ncontent-length: 5\r\n\r\n");
+        }
+    });
+    let proxy = proxy().upstream(origin.address()).start();
+    let mut client = raw(proxy.address());
+    let head = client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("x-begun: yes"), "{head}");
+    assert_eq!(client.to_end(), b"");
+    assert_eq!(proxy.wait_for_log(1)[0]["error"]["reason"], "upstream_body_incomplete");
+}
+
+#[test]
+fn an_answer_that_can_be_read_in_two_ways_is_passed_on_in_one_or_not_at_all() {
+    for (fields, passes) in [
+        ("content-length: 3\r\ntransfer-encoding: chunked\r\n", true),
+        ("transfer-encoding: chunked\r\ncontent-length: 3\r\n", true),
+        ("content-length: 3\r\ntransfer-encoding: gzip, chunked\r\n", false),
+        ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", false),
+        ("transfer-encoding: identity\r\n", false),
+    ] {
+        let origin = raw_origin(move |_, connection| {
+            while connection.head().is_some() {
+                connection.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n5\r\nhello\r\n0\r\n\r\n"));
+            }
+        });
+        let proxy = proxy().upstream(origin.address()).start();
+        for _ in 0..2 {
+            let answer = raw(proxy.address()).send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").response();
+            if passes {
+                assert_eq!(
+                    (answer.status(), String::from_utf8_lossy(&answer.body).as_ref()),
+                    (200, "hello"),
+                    "{fields:?}"
+                );
+                assert!(answer.header("content-length").is_none(), "{fields:?}");
+            } else {
+                assert_eq!(answer.status(), 502, "{fields:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_origins_own_errors_pass_untouched() {
     let origin = origin().start();

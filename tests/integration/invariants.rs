@@ -70,8 +70,6 @@ fn locks_and_atomics_stand_only_where_they_are_declared() {
         // Not shared between threads: they queue tasks of one worker that wait for the same connection or name.
         "upstream/pools.rs",
         "upstream/resolve.rs",
-        // Not shared between threads: hyper wants connections that could be. Taken twice for a request, and nobody waits.
-        "upstream/tap.rs",
     ];
     assert_eq!(containing(&rooms, &sharing), declared);
 }

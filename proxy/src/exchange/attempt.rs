@@ -17,13 +17,14 @@ use crate::telemetry::record::{BreakerDecision, CopiedHeaders, Record, ResponseH
 use crate::upstream::{self, Admission, Breaker, Client, Outgoing, Retry, SendError};
 use crate::view::{Keep, RouteView};
 use crate::wire::body::Body;
+use crate::wire::client::{Head, Upgraded};
 use crate::wire::upgrade::{self, Key};
 
 /// How often a request is sent at most.
 const TRIES: usize = 2;
 
 /// What an upstream made of a request for a WebSocket; there when it granted it.
-pub(super) type Granted = Option<hyper::upgrade::OnUpgrade>;
+pub(super) type Granted = Option<Box<Upgraded>>;
 
 /// Sends the request and waits for the head of the answer, which then is in the record, and its body in the place of the request's.
 /// `key` is there when a WebSocket was asked for.
@@ -108,7 +109,7 @@ const fn blames_upstream(reason: Option<Reason>, owe: bool) -> bool {
 async fn tries(
     exchange: &mut Exchange,
     route: &RouteView,
-    client: &Client<Body>,
+    client: &Client,
     body: &mut Body,
     key: Option<Key>,
 ) -> Result<Granted, Stop> {
@@ -159,7 +160,7 @@ struct Failed {
 
 /// Notes what became of an attempt. Apart from what waits, so that an exchange has no place for it while it does.
 fn answered(
-    sent: Result<upstream::Answer<Body>, SendError>,
+    sent: Result<upstream::Answer, SendError>,
     exchange: &mut Exchange,
     place: &mut Body,
     key: Option<&Key>,
@@ -172,13 +173,13 @@ fn answered(
         Ok(answer) => {
             attempt.head = Some(moment::now());
             attempt.reused = answer.reused;
-            let (parts, body) = answer.response.into_parts();
-            attempt.status = Some(parts.status);
-            let head = ResponseHead { status: parts.status, version: parts.version, headers: parts.headers };
-            let granted = switched(&head, key, parts.extensions).map_err(|reason| Err(reason.into()))?;
+            let Head { status, version, headers } = answer.head;
+            attempt.status = Some(status);
+            let head = ResponseHead { status, version, headers };
+            let granted = switched(&head, key, answer.upgraded).map_err(|reason| Err(reason.into()))?;
             record.response = Some(head);
             exchange.lease = Some(answer.lease);
-            *place = Body::upstream(body);
+            *place = answer.body;
             Ok(granted)
         }
         Err(error) => {
@@ -213,17 +214,13 @@ async fn chosen(exchange: &mut Exchange, route: &RouteView, headers: &mut Header
 }
 
 /// Checks an answer against what was asked for: a 101 must be the one that belongs to the handshake.
-fn switched(
-    head: &ResponseHead,
-    key: Option<&Key>,
-    mut extensions: http::Extensions,
-) -> Result<Option<hyper::upgrade::OnUpgrade>, Reason> {
+fn switched(head: &ResponseHead, key: Option<&Key>, upgraded: Granted) -> Result<Granted, Reason> {
     if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
         return Ok(None);
     }
     match key {
         Some(key) if upgrade::accepts(key, head.status, &head.headers) => {
-            extensions.remove::<hyper::upgrade::OnUpgrade>().map(Some).ok_or(Reason::UpstreamProtocol)
+            upgraded.map(Some).ok_or(Reason::UpstreamProtocol)
         }
         _ => Err(Reason::UpstreamProtocol),
     }
@@ -234,7 +231,7 @@ fn prepare(
     exchange: &mut Exchange,
     route: &RouteView,
     body: &mut Body,
-    place: &mut Option<Request<Outgoing<Body>>>,
+    place: &mut Option<Request<Outgoing>>,
 ) -> Result<(), Reason> {
     let keep = exchange.chain().map_or(Keep::Nothing, |route| route.keeps_request_head);
     let record = exchange.record.as_deref_mut().ok_or(Reason::Internal)?;

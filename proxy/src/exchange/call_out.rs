@@ -65,7 +65,7 @@ pub(super) fn begin(
 
 /// Asks the breaker, and tells it what came of it. Given up meanwhile, it says nothing of the upstream.
 async fn guarded(
-    client: &Client<Body>,
+    client: &Client,
     request: Request<Bytes>,
     limit: std::time::Duration,
     endpoint: &mut Option<Arc<str>>,
@@ -90,7 +90,7 @@ async fn guarded(
 }
 
 async fn tries(
-    client: &Client<Body>,
+    client: &Client,
     request: Request<Bytes>,
     last: &mut Option<Arc<str>>,
 ) -> Result<Response<Bytes>, Reason> {
@@ -110,10 +110,13 @@ async fn tries(
         *last = Some(Arc::clone(text));
         match client.send(endpoint, &mut request, None).await {
             Ok(answer) => {
-                let (head, body) = answer.response.into_parts();
-                let body = whole(Body::upstream(body)).await?;
+                let body = whole(answer.body).await?;
                 drop(answer.lease);
-                return Ok(Response::from_parts(head, body));
+                let mut response = Response::new(body);
+                *response.status_mut() = answer.head.status;
+                *response.version_mut() = answer.head.version;
+                *response.headers_mut() = answer.head.headers;
+                return Ok(response);
             }
             Err(error) => match error.retry {
                 Retry::Safe if left > 0 => avoid = (!error.reused).then_some(endpoint),

@@ -67,7 +67,7 @@ pub(super) fn deliver(
             }
             let idle = exchange.client().map(|client| client.cluster().config().timeouts.idle);
             let idle = idle.unwrap_or_default();
-            drop(tokio::task::spawn_local(switch::session(exchange, client, upstream, idle)));
+            drop(tokio::task::spawn_local(switch::session(exchange, client, *upstream, idle)));
             Body::empty()
         }
         _ if !delivery.readers.is_empty() => {

@@ -4,18 +4,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::upgrade::{Parts, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-
 use crate::error::Reason;
 use crate::exchange::{Exchange, Stop};
-use crate::upstream::Tapped;
 use crate::upstream::config::Protocol;
 use crate::websocket::{self, Side, Traffic};
-use crate::wire::joined::Joined;
+use crate::wire::client::{Stream, Upgraded};
 use crate::wire::server;
 use crate::wire::upgrade::{self, Handshake, Key};
 
@@ -44,27 +37,24 @@ fn speaks_http2(exchange: &Exchange) -> bool {
 pub(super) async fn session(
     mut exchange: Box<Exchange>,
     client: server::OnUpgrade,
-    upstream: hyper::upgrade::OnUpgrade,
+    upstream: Upgraded,
     idle: Duration,
 ) {
     let traffic = Rc::new(Traffic::default());
     exchange.traffic = Some(Rc::clone(&traffic));
-    let ended = match (client.upgraded().await, upstream.await) {
-        (None, _) => Err(Reason::ClientClosed),
-        (_, Err(_)) => Err(Reason::UpstreamClosed),
-        (Some(client), Ok(upstream)) => {
-            // It is no HTTP connection any more, and what belongs to one is some KiB.
-            if let Some(lease) = &mut exchange.lease {
-                lease.give_up();
-            }
+    // It is no HTTP connection any more, and what belongs to one is some KiB.
+    if let Some(lease) = &mut exchange.lease {
+        lease.give_up();
+    }
+    let ended = match client.upgraded().await {
+        None => Err(Reason::ClientClosed),
+        Some(client) => {
             let client = Side { io: client.io, early: client.early.freeze() };
-            // Inside is a plain connection, nearly always; then it is used without the layers around it.
-            match upstream.downcast::<TokioIo<Tapped<Joined<TcpStream>>>>() {
-                Ok(Parts { io, read_buf, .. }) => {
-                    let upstream = Side { io: io.into_inner().into_inner().0, early: read_buf };
-                    websocket::splice(client, upstream, idle, &traffic).await
-                }
-                Err(upstream) => websocket::splice(client, wrapped(upstream), idle, &traffic).await,
+            let Upgraded { stream, early } = upstream;
+            // Nearly always it is a plain connection; then it is used without what tells it from others.
+            match stream {
+                Stream::Tcp(io) => websocket::splice(client, Side { io, early }, idle, &traffic).await,
+                io => websocket::splice(client, Side { io, early }, idle, &traffic).await,
             }
         }
     };
@@ -72,8 +62,4 @@ pub(super) async fn session(
         Ok(()) => exchange.completed(),
         Err(reason) => exchange.fail(reason),
     }
-}
-
-fn wrapped(upgraded: Upgraded) -> Side<impl AsyncRead + AsyncWrite + Unpin> {
-    Side { io: TokioIo::new(upgraded), early: Bytes::new() }
 }

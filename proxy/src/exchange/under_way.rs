@@ -18,7 +18,7 @@ use crate::telemetry::record::{Arrival, Record};
 use crate::upstream::{Client, Lease};
 use crate::view::{RouteView, View};
 use crate::websocket::Traffic;
-use crate::wire::body::{Body, End, Watch};
+use crate::wire::body::{End, Watch};
 use crate::wire::clock::Clock;
 use crate::wire::headers::{self, Introduction};
 use crate::wire::interim::Interim;
@@ -46,7 +46,7 @@ pub(crate) struct Exchange {
     pub(super) interim: Option<Interim>,
     pub(super) traffic: Option<Rc<Traffic>>,
     /// The upstream connection, until the response's body is over.
-    pub(super) lease: Option<Lease<Body>>,
+    pub(super) lease: Option<Lease>,
     /// When the whole exchange must be over.
     pub(super) deadline: Option<tokio::time::Instant>,
     /// The connection's timer, where no other exchange has it.
@@ -109,7 +109,7 @@ impl Exchange {
         chosen.or_else(|| Some(self.view.route(self.target()?)?.upstream))
     }
 
-    pub(super) fn client(&self) -> Option<&Client<Body>> {
+    pub(super) fn client(&self) -> Option<&Client> {
         self.view.upstream(self.upstream()?)
     }
 

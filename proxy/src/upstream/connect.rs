@@ -1,8 +1,7 @@
-//! A new connection to an endpoint: name, TCP, TLS, and hyper's hands on it.
+//! A new connection to an endpoint: name, TCP, TLS, and the protocol on it.
 //! It keeps no connection, and does not know who waits for it.
 
 use std::cell::Cell;
-use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -10,11 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -24,14 +20,10 @@ use super::config::Protocol;
 use super::fault;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
-use super::tap::{Tap, Tapped};
 use crate::error::Reason;
-use crate::wire::joined::Joined;
+use crate::wire::client::{Connection, Stream};
 use crate::wire::local_exec::LocalExec;
 
-/// Bytes of a response that an HTTP/1 connection reads ahead at most, and thus what a slow client makes us hold, and how large a
-/// response's head may be.
-const READ_BUFFER: usize = 128 * 1024;
 /// Bytes of a response that may be on their way for one stream and for a whole connection, over HTTP/2. A stream's window bounds what a
 /// slow client makes us hold.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -41,9 +33,9 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a request is sent on.
-pub(super) enum Opened<B> {
-    Http1(http1::SendRequest<Outgoing<B>>, Tap),
-    Http2(http2::SendRequest<Outgoing<B>>, Rc<Cell<usize>>),
+pub(super) enum Opened {
+    Http1(Rc<Connection>, Counted),
+    Http2(http2::SendRequest<Outgoing>, Rc<Cell<usize>>),
 }
 
 /// Why there is no connection: for the exchange, and for whoever reads the log.
@@ -54,19 +46,16 @@ pub(super) struct Failed {
 }
 
 /// One open connection in a count; taken out when dropped.
-struct Counted(Rc<Cell<usize>>);
+#[derive(Debug)]
+pub(super) struct Counted(Rc<Cell<usize>>);
 
 /// Connects within the cluster's connect timeout. `open` counts the connection for as long as it is open.
-pub(super) async fn connect<B>(
+pub(super) async fn connect(
     cluster: &Cluster,
     endpoint: &Endpoint,
     resolver: &Resolver,
     open: &Rc<Cell<usize>>,
-) -> Result<Opened<B>, Failed>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
-{
+) -> Result<Opened, Failed> {
     let limit = cluster.config().timeouts.connect;
     timeout(limit, async {
         let stream = tcp(endpoint, resolver, Instant::now() + limit)
@@ -84,9 +73,9 @@ where
                     let cause = "the endpoint does not speak HTTP/2 over TLS".to_owned();
                     return Err(Failed { reason: Reason::TlsFailed, cause });
                 }
-                speak(protocol, stream, open).await
+                speak(protocol, Stream::Tls(Box::new(stream)), open).await
             }
-            _ => speak(protocol, stream, open).await,
+            _ => speak(protocol, Stream::Tcp(stream), open).await,
         }
     })
     .await
@@ -113,29 +102,13 @@ async fn tcp(endpoint: &Endpoint, resolver: &Resolver, deadline: Instant) -> io:
     Err(last)
 }
 
-async fn speak<B, T>(protocol: Protocol, stream: T, open: &Rc<Cell<usize>>) -> Result<Opened<B>, Failed>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let failed = |error: hyper::Error| Failed { reason: fault::of_exchange(&error).reason, cause: error.to_string() };
+async fn speak(protocol: Protocol, stream: Stream, open: &Rc<Cell<usize>>) -> Result<Opened, Failed> {
     let counted = Counted::new(open);
     match protocol {
-        Protocol::Http1 => {
-            let mut builder = http1::Builder::new();
-            builder.max_buf_size(READ_BUFFER);
-            let tap = Tap::default();
-            let stream = TokioIo::new(Tapped::new(Joined(stream), tap.clone()));
-            let (sender, connection) = builder.handshake(stream).await.map_err(failed)?;
-            drop(tokio::task::spawn_local(async move {
-                // What goes wrong here is told to the request that it goes wrong for.
-                let _ = connection.with_upgrades().await;
-                drop(counted);
-            }));
-            Ok(Opened::Http1(sender, tap))
-        }
+        Protocol::Http1 => Ok(Opened::Http1(Connection::new(stream), counted)),
         Protocol::Http2 => {
+            let failed =
+                |error: hyper::Error| Failed { reason: fault::of_exchange(&error).reason, cause: error.to_string() };
             let (sender, connection) = http2::Builder::new(LocalExec)
                 .timer(TokioTimer::new())
                 .initial_stream_window_size(STREAM_WINDOW)

@@ -18,14 +18,11 @@ pub(super) struct Fault {
     pub died: bool,
 }
 
-/// Names what hyper says, before the head of an answer was there and while the request's body was sound.
+/// Names what hyper says of an exchange over HTTP/2, before the head of an answer was there and while the request's body was sound.
 pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
     let died = Fault { reason: Reason::UpstreamClosed, died: true };
     let protocol = Fault { reason: Reason::UpstreamProtocol, died: false };
-    if error.is_parse() {
-        return protocol;
-    }
-    if error.is_canceled() || error.is_closed() || error.is_incomplete_message() || error.is_body_write_aborted() {
+    if error.is_canceled() || error.is_closed() {
         return died;
     }
     if let Some(h2) = find::<h2::Error>(error) {
@@ -37,11 +34,7 @@ pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
         }
         return if h2.is_remote() { Fault { died: false, ..died } } else { protocol };
     }
-    match find::<io::Error>(error) {
-        Some(error) if error.kind() == io::ErrorKind::InvalidData => protocol,
-        Some(_) => died,
-        None => protocol,
-    }
+    if find::<io::Error>(error).is_some() { died } else { protocol }
 }
 
 /// Names what the system says about connecting.

@@ -1,28 +1,27 @@
 //! The request's body on its way to the upstream, and the moment it was all handed over.
 //! It changes no byte.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::error::Reason;
-use crate::wire::body::BodyError;
+use crate::wire::body::{Body, BodyError};
 
 /// A request's body, which tells when its end was reached.
 ///
 /// It is a pointer, and none where there is nothing to send, as in most requests: a request is moved some dozen times on its way
 /// through hyper, and its body with it.
 #[derive(Debug)]
-pub struct Outgoing<B>(Option<Box<Sending<B>>>);
+pub struct Outgoing(Option<Box<Sending>>);
 
 #[derive(Debug)]
-struct Sending<B> {
-    body: B,
+struct Sending {
+    body: Body,
     /// Who waits for the end, once it is being sent.
     sent: Option<Rc<Sent>>,
 }
@@ -37,10 +36,20 @@ pub(super) struct Sent {
 
 // === impl Outgoing ===
 
-impl<B> Outgoing<B> {
+impl Outgoing {
     /// No body.
     pub const fn empty() -> Self {
         Self(None)
+    }
+
+    /// This body.
+    pub fn new(body: Body) -> Self {
+        Self((!body.is_end_stream()).then(|| Box::new(Sending { body, sent: None })))
+    }
+
+    /// The body itself, where there is one.
+    pub(super) fn take(&mut self) -> Option<Body> {
+        self.0.take().map(|mut sending| std::mem::take(&mut sending.body))
     }
 
     /// To be told of the end; `None` where there is nothing to send.
@@ -50,22 +59,11 @@ impl<B> Outgoing<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Outgoing<B> {
-    /// This body.
-    pub fn new(body: B) -> Self {
-        Self((!body.is_end_stream()).then(|| Box::new(Sending { body, sent: None })))
-    }
-}
-
-impl<B> Body for Outgoing<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: 'static,
-{
+impl http_body::Body for Outgoing {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(Sending { body, sent }) = self.0.as_deref_mut() else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *body).poll_frame(cx);
         // A reader that knows the length does not ask again after the last byte.
@@ -75,10 +73,7 @@ where
             Poll::Pending => false,
         };
         if let (Poll::Ready(Some(Err(error))), Some(sent)) = (&polled, &sent) {
-            let error: &dyn Any = error;
-            // Where the body does not say why, the client is gone.
-            let reason = error.downcast_ref::<BodyError>().map_or(Reason::ClientClosed, |error| error.reason);
-            sent.broken.set(Some(reason));
+            sent.broken.set(Some(error.reason));
         }
         if over && let Some(sent) = sent {
             sent.set();
@@ -95,7 +90,7 @@ where
     }
 }
 
-impl<B> Drop for Sending<B> {
+impl Drop for Sending {
     fn drop(&mut self) {
         // The connection takes no more of it; the answer is due now.
         if let Some(sent) = &self.sent {

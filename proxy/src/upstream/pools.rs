@@ -7,25 +7,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::{http1, http2};
+use http::StatusCode;
+use hyper::client::conn::http2;
 
 use super::balance::Balancer;
 use super::cluster::{Cluster, Endpoint, Key};
 use super::config;
+use super::connect::Counted;
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
-use super::tap::Tap;
 use crate::error::Reason;
 use crate::moment;
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Family, Gauge, Shard};
-use crate::wire::body::Body;
+use crate::wire::client::{Connection, State, Upgraded};
 use crate::wire::clock::Clock;
 
 /// All connections of one worker, to every upstream of every version of the configuration.
 #[derive(Debug)]
-pub struct Pools<B = Body> {
-    slots: RefCell<HashMap<Key, Rc<Slot<B>>>>,
+pub struct Pools {
+    slots: RefCell<HashMap<Key, Rc<Slot>>>,
     resolver: Rc<Resolver>,
     shard: Shard,
     open_connections: Family,
@@ -35,30 +36,30 @@ pub struct Pools<B = Body> {
 
 /// One worker's face of one cluster: picks, connects and sends. Make it once for each version of the configuration.
 #[derive(Debug)]
-pub struct Client<B = Body> {
+pub struct Client {
     pub(super) cluster: Arc<Cluster>,
-    pub(super) faces: Vec<Face<B>>,
+    pub(super) faces: Vec<Face>,
     pub(super) resolver: Rc<Resolver>,
     balancer: Balancer,
 }
 
 /// One endpoint in a client.
 #[derive(Debug)]
-pub(super) struct Face<B> {
+pub(super) struct Face {
     /// The worker's own copy of the endpoint's text, so that requests on different cores share no count.
     pub(super) text: Arc<str>,
-    pub(super) slot: Rc<Slot<B>>,
+    pub(super) slot: Rc<Slot>,
 }
 
 /// The connections to one endpoint.
 #[derive(Debug)]
-pub(super) struct Slot<B> {
+pub(super) struct Slot {
     pool: Cell<config::Pool>,
     /// HTTP/1: the last one that came back is lent first, so that the others grow old and go.
     #[expect(clippy::vec_box, reason = "each request takes one and gives it back: a pointer is moved")]
-    idle: RefCell<Vec<Box<Kept<B>>>>,
+    idle: RefCell<Vec<Box<Kept>>>,
     /// HTTP/2: lent while they are new enough and have room.
-    shared: RefCell<Vec<Rc<Shared<B>>>>,
+    shared: RefCell<Vec<Rc<Shared>>>,
     /// Holds back requests while a connection that they can share is being made. Not on the way of a request that finds one.
     pub(super) dialing: tokio::sync::Mutex<()>,
     /// When making such a connection last failed, and why.
@@ -73,19 +74,19 @@ pub(super) struct Slot<B> {
 
 /// An HTTP/1 connection between requests.
 #[derive(Debug)]
-pub(super) struct Kept<B> {
-    pub(super) sender: http1::SendRequest<Outgoing<B>>,
-    pub(super) tap: Tap,
+pub(super) struct Kept {
+    pub(super) connection: Rc<Connection>,
     born: Instant,
     since: Instant,
     /// For the head of the answer.
     pub(super) clock: Clock,
+    _counted: Counted,
 }
 
 /// An HTTP/2 connection.
 #[derive(Debug)]
-pub(super) struct Shared<B> {
-    pub(super) sender: http2::SendRequest<Outgoing<B>>,
+pub(super) struct Shared {
+    pub(super) sender: http2::SendRequest<Outgoing>,
     born: Instant,
     streams: Cell<usize>,
     /// How many streams the upstream takes at once.
@@ -95,26 +96,26 @@ pub(super) struct Shared<B> {
 
 /// A connection in use by one exchange. Keep it until the response's body is over, then drop it.
 ///
-/// An HTTP/1 connection then goes back to its pool. Whether it may be used again is not for the lease to say: hyper calls it ready
-/// only once the response was read to its end *and* the request was sent to its end, and closes it when
-/// either was given up or the connection was upgraded. So a lease that is dropped early can never poison a connection.
+/// An HTTP/1 connection then goes back to its pool. Whether it may be used again is not for the lease to say: the connection is
+/// free only once the request was sent to its end *and* the response was read to its end. So a lease that is dropped early can never poison
+/// a connection: it closes it.
 #[derive(Debug)]
-pub struct Lease<B = Body> {
-    slot: Rc<Slot<B>>,
-    pub(super) carrier: Carrier<B>,
+pub struct Lease {
+    slot: Rc<Slot>,
+    pub(super) carrier: Carrier,
 }
 
 #[derive(Debug)]
-pub(super) enum Carrier<B> {
+pub(super) enum Carrier {
     /// Not connected (yet), or given up.
     None,
-    Http1(Box<Kept<B>>),
-    Http2(Rc<Shared<B>>),
+    Http1(Box<Kept>),
+    Http2(Rc<Shared>),
 }
 
 // === impl Pools ===
 
-impl<B> Pools<B> {
+impl Pools {
     /// No connections yet. They are counted in the worker's `shard`; `seed` should differ between workers.
     pub fn new(shard: Shard, catalogue: &Catalogue, seed: u64) -> Self {
         let open_connections = catalogue.http.client_open_connections.clone();
@@ -122,7 +123,7 @@ impl<B> Pools<B> {
     }
 
     /// This worker's face of a cluster. Connections that fit are taken over from the client of an earlier version.
-    pub fn client(&self, cluster: &Arc<Cluster>) -> Rc<Client<B>> {
+    pub fn client(&self, cluster: &Arc<Cluster>) -> Rc<Client> {
         let mut slots = self.slots.borrow_mut();
         let faces = cluster.endpoints().iter().map(|endpoint| {
             let pool = cluster.config().pool;
@@ -164,7 +165,7 @@ impl<B> Pools<B> {
 
 // === impl Client ===
 
-impl<B> Client<B> {
+impl Client {
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
@@ -180,14 +181,14 @@ impl<B> Client<B> {
         self.faces.get(position).map(|face| &face.text)
     }
 
-    pub(super) fn face(&self, position: usize) -> Option<(&Face<B>, &Endpoint)> {
+    pub(super) fn face(&self, position: usize) -> Option<(&Face, &Endpoint)> {
         Some((self.faces.get(position)?, self.cluster.endpoints().get(position)?))
     }
 }
 
 // === impl Slot ===
 
-impl<B> Slot<B> {
+impl Slot {
     fn new(pool: config::Pool, active_gauge: Gauge, idle_gauge: Gauge) -> Self {
         Self {
             active_gauge,
@@ -204,7 +205,9 @@ impl<B> Slot<B> {
     }
 
     /// An idle HTTP/1 connection that looks alive.
-    pub(super) fn take_idle(&self) -> Option<Box<Kept<B>>> {
+    pub(super) fn take_idle(&self) -> Option<Box<Kept>> {
+        // Dropped after the list is free again: what is still being sent on one may come back to us.
+        let mut over = Vec::new();
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return None;
@@ -214,27 +217,30 @@ impl<B> Slot<B> {
         let mut position = idle.len();
         while position > 0 {
             position -= 1;
-            let kept = idle.get(position)?;
-            if !kept.is_fresh(now, &pool) {
-                idle.swap_remove(position);
-            } else if kept.sender.is_ready() {
-                return Some(idle.remove(position));
+            match idle.get(position)?.state(now, &pool) {
+                State::Free => return Some(idle.remove(position)),
+                State::Sending => {}
+                State::Over => over.push(idle.swap_remove(position)),
             }
-            // Else the end of its last exchange has not come through yet.
         }
         None
     }
 
-    fn keep(&self, kept: Box<Kept<B>>) {
+    fn keep(&self, kept: Box<Kept>) {
         let pool = self.pool.get();
         let mut idle = self.idle.borrow_mut();
-        if kept.is_fresh(kept.since, &pool) && idle.len() < pool.idle_per_endpoint {
+        let stays = match kept.state(kept.since, &pool) {
+            State::Free => idle.len() < pool.idle_per_endpoint,
+            State::Sending => true,
+            State::Over => false,
+        };
+        if stays {
             idle.push(kept);
         }
     }
 
     /// An HTTP/2 connection with room for another stream.
-    pub(super) fn share(&self) -> Option<Rc<Shared<B>>> {
+    pub(super) fn share(&self) -> Option<Rc<Shared>> {
         let pool = self.pool.get();
         let mut shared = self.shared.borrow_mut();
         if shared.is_empty() {
@@ -247,7 +253,7 @@ impl<B> Slot<B> {
     }
 
     /// Puts a new HTTP/2 connection among those to share.
-    pub(super) fn add(&self, sender: http2::SendRequest<Outgoing<B>>, limit: Rc<Cell<usize>>) -> Rc<Shared<B>> {
+    pub(super) fn add(&self, sender: http2::SendRequest<Outgoing>, limit: Rc<Cell<usize>>) -> Rc<Shared> {
         let now = Instant::now();
         let connection =
             Rc::new(Shared { sender, born: now, streams: Cell::new(0), limit, idle_since: Cell::new(now) });
@@ -256,7 +262,7 @@ impl<B> Slot<B> {
     }
 
     fn clear(&self) {
-        self.idle.borrow_mut().clear();
+        drop(self.idle.take());
         self.shared.borrow_mut().clear();
         self.idle_gauge.set(0.0);
         self.active_gauge.set(0.0);
@@ -264,7 +270,9 @@ impl<B> Slot<B> {
 
     fn reap(&self, now: Instant) {
         let pool = self.pool.get();
-        self.idle.borrow_mut().retain(|kept| kept.is_fresh(now, &pool));
+        let over: Vec<_> =
+            self.idle.borrow_mut().extract_if(.., |kept| kept.state(now, &pool) == State::Over).collect();
+        drop(over);
         self.shared.borrow_mut().retain(|connection| connection.is_fresh(now, &pool));
         self.count();
     }
@@ -281,16 +289,25 @@ impl<B> Slot<B> {
 
 // === impl Kept ===
 
-impl<B> Kept<B> {
-    pub(super) fn new(sender: http1::SendRequest<Outgoing<B>>, tap: Tap) -> Self {
+impl Kept {
+    pub(super) fn new(connection: Rc<Connection>, counted: Counted) -> Self {
         let now = Instant::now();
-        Self { sender, tap, born: now, since: now, clock: Clock::new() }
+        Self { connection, born: now, since: now, clock: Clock::new(), _counted: counted }
     }
 
-    fn is_fresh(&self, now: Instant, pool: &config::Pool) -> bool {
-        !self.sender.is_closed()
-            && is_within(pool.idle_timeout, self.since, now)
-            && is_within(pool.lifetime, self.born, now)
+    fn state(&self, now: Instant, pool: &config::Pool) -> State {
+        if is_within(pool.idle_timeout, self.since, now) && is_within(pool.lifetime, self.born, now) {
+            self.connection.state()
+        } else {
+            State::Over
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Somebody may still be sending on it.
+        self.connection.close();
     }
 }
 
@@ -301,7 +318,7 @@ fn is_within(limit: Duration, since: Instant, now: Instant) -> bool {
 
 // === impl Shared ===
 
-impl<B> Shared<B> {
+impl Shared {
     fn is_fresh(&self, now: Instant, pool: &config::Pool) -> bool {
         let in_use = self.streams.get() > 0 || is_within(pool.idle_timeout, self.idle_since.get(), now);
         !self.sender.is_closed() && in_use && is_within(pool.lifetime, self.born, now)
@@ -310,19 +327,29 @@ impl<B> Shared<B> {
 
 // === impl Lease ===
 
-impl<B> Lease<B> {
+impl Lease {
     /// Counts a request for the slot, before there is a connection.
-    pub(super) fn new(slot: &Rc<Slot<B>>) -> Self {
+    pub(super) fn new(slot: &Rc<Slot>) -> Self {
         slot.in_flight.set(slot.in_flight.get() + 1);
         Self { slot: Rc::clone(slot), carrier: Carrier::None }
     }
 
-    pub(super) fn carry(&mut self, carrier: Carrier<B>) {
+    pub(super) fn carry(&mut self, carrier: Carrier) {
         if let Carrier::Http2(connection) = &carrier {
             connection.streams.set(connection.streams.get() + 1);
         }
         self.carrier = carrier;
         self.slot.count();
+    }
+
+    /// What the connection became, where an answer of this status says that it is no longer HTTP.
+    pub(super) fn upgrade(&self, status: StatusCode) -> Option<Box<Upgraded>> {
+        match &self.carrier {
+            Carrier::Http1(kept) if status == StatusCode::SWITCHING_PROTOCOLS => {
+                Some(Box::new(kept.connection.upgrade()))
+            }
+            _ => None,
+        }
     }
 
     /// Closes an HTTP/1 connection instead of keeping it. One that was upgraded lives on elsewhere.
@@ -333,7 +360,7 @@ impl<B> Lease<B> {
     }
 }
 
-impl<B> Drop for Lease<B> {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.slot.in_flight.set(self.slot.in_flight.get().saturating_sub(1));
         match std::mem::replace(&mut self.carrier, Carrier::None) {

@@ -1,37 +1,37 @@
 //! One request, sent once to one endpoint: connect or reuse, send, wait for the head.
 //! It never sends twice: it says whether that would be safe, and the exchange decides.
 
-use std::error::Error as StdError;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version};
-use http_body::Body;
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Uri, Version};
 
 use super::cluster::Endpoint;
 use super::config::Protocol;
 use super::connect::{self, Opened};
 use super::fault;
-use super::outgoing::{Outgoing, Sent};
-use super::pools::{Carrier, Client, Face, Kept, Lease};
-use super::tap::Relay;
+use super::outgoing::Outgoing;
+use super::pools::{Carrier, Client, Face, Kept, Lease, Shared};
 use crate::error::Reason;
 use crate::moment;
+use crate::wire::body::Body;
+use crate::wire::client::{Fault, Head, Upgraded};
 use crate::wire::clock::Clock;
 use crate::wire::interim::Interim;
 
 /// The head of an upstream's answer, its body still to come.
 #[derive(Debug)]
-pub struct Answer<B = crate::wire::body::Body> {
-    pub response: Response<Incoming>,
+pub struct Answer {
+    pub head: Head,
+    pub body: Body,
+    /// What the connection became, where the head says that it is no longer HTTP.
+    pub upgraded: Option<Box<Upgraded>>,
     /// Keep it until the body is over.
-    pub lease: Lease<B>,
+    pub lease: Lease,
     /// Whether the connection had carried another request before.
     pub reused: bool,
     /// How long a new connection took.
@@ -52,12 +52,17 @@ pub struct SendError {
 pub enum Retry {
     /// The upstream may have acted on it, part of its body is gone, or it would fail again.
     Never,
-    /// The upstream has not acted on it, or acting twice is like acting once. It is back in its place, as it was given; where it had been
-    /// written over HTTP/1, as it was written.
+    /// The upstream has not acted on it, or acting twice is like acting once. It is in its place, as it was given.
     ///
     /// So it is when a kept connection turned out dead before the request was on it; when it died without an answer, the
     /// method is idempotent and there is no body; and when no connection could be made and there is another endpoint to try.
     Safe,
+}
+
+/// When the head of an answer is late.
+struct Deadline {
+    limit: Duration,
+    until: Option<Instant>,
 }
 
 /// What the adapter to a protocol changed in a request, to give it back as it was.
@@ -67,13 +72,8 @@ struct Changed {
     host: Option<HeaderValue>,
 }
 
-impl<B> Client<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
-{
-    /// Sends the request to the endpoint that [`Client::pick`] picked. It is taken out of its place, where it is nowhere else: moving it
-    /// costs.
+impl Client {
+    /// Sends the request to the endpoint that [`Client::pick`] picked. It may be taken out of its place.
     ///
     /// The request has the target of the upstream's view, a `Host` header, and no hop-by-hop headers but those of an upgrade.
     /// The connect timeout bounds connecting; the head timeout counts from the end of the request's body. While the body is being
@@ -85,9 +85,9 @@ where
     pub async fn send(
         &self,
         endpoint: usize,
-        request: &mut Option<Request<Outgoing<B>>>,
+        request: &mut Option<Request<Outgoing>>,
         interim: Option<&Interim>,
-    ) -> Result<Answer<B>, SendError> {
+    ) -> Result<Answer, SendError> {
         let Some((face, address)) = self.face(endpoint) else {
             return Err(SendError { reason: Reason::NoEndpoint, retry: Retry::Never, reused: false });
         };
@@ -108,8 +108,11 @@ where
             }
         };
         let reused = connect.is_none();
-        match self.exchange(&mut lease, request, reused, interim).await {
-            Ok(response) => Ok(Answer { response, lease, reused, connect }),
+        match self.exchange(&mut lease.carrier, request, reused, interim).await {
+            Ok((head, body)) => {
+                let upgraded = lease.upgrade(head.status);
+                Ok(Answer { head, body, upgraded, lease, reused, connect })
+            }
             Err((reason, retry)) => {
                 lease.give_up();
                 Err(SendError { reason, retry, reused })
@@ -118,7 +121,7 @@ where
     }
 
     /// A connection that is there.
-    fn carrier(&self, face: &Face<B>) -> Option<Carrier<B>> {
+    fn carrier(&self, face: &Face) -> Option<Carrier> {
         match self.cluster.config().protocol {
             Protocol::Http1 => face.slot.take_idle().map(Carrier::Http1),
             Protocol::Http2 => face.slot.share().map(Carrier::Http2),
@@ -126,7 +129,7 @@ where
     }
 
     /// A connection where none is there, and how long it took where it is a new one.
-    async fn open(&self, face: &Face<B>, endpoint: &Endpoint) -> Result<(Carrier<B>, Option<Duration>), Reason> {
+    async fn open(&self, face: &Face, endpoint: &Endpoint) -> Result<(Carrier, Option<Duration>), Reason> {
         let slot = &face.slot;
         if self.cluster.config().protocol == Protocol::Http1 {
             return self.dial(face, endpoint).await;
@@ -147,7 +150,7 @@ where
         dialed
     }
 
-    async fn dial(&self, face: &Face<B>, endpoint: &Endpoint) -> Result<(Carrier<B>, Option<Duration>), Reason> {
+    async fn dial(&self, face: &Face, endpoint: &Endpoint) -> Result<(Carrier, Option<Duration>), Reason> {
         let started = Instant::now();
         let connected = connect::connect(&self.cluster, endpoint, &self.resolver, &face.slot.open).await;
         let opened = match connected {
@@ -166,7 +169,7 @@ where
             }
         };
         let carrier = match opened {
-            Opened::Http1(sender, tap) => Carrier::Http1(Box::new(Kept::new(sender, tap))),
+            Opened::Http1(connection, counted) => Carrier::Http1(Box::new(Kept::new(connection, counted))),
             Opened::Http2(sender, limit) => Carrier::Http2(face.slot.add(sender, limit)),
         };
         Ok((carrier, Some(started.elapsed())))
@@ -174,38 +177,75 @@ where
 
     async fn exchange(
         &self,
-        lease: &mut Lease<B>,
-        place: &mut Option<Request<Outgoing<B>>>,
+        carrier: &mut Carrier,
+        place: &mut Option<Request<Outgoing>>,
         reused: bool,
         interim: Option<&Interim>,
-    ) -> Result<Response<Incoming>, (Reason, Retry)> {
+    ) -> Result<(Head, Body), (Reason, Retry)> {
+        match carrier {
+            Carrier::None => Err((Reason::Internal, Retry::Never)),
+            Carrier::Http1(kept) => self.over_http1(kept, place, reused, interim).await,
+            Carrier::Http2(shared) => self.over_http2(shared, place, reused).await,
+        }
+    }
+
+    async fn over_http1(
+        &self,
+        kept: &mut Kept,
+        place: &mut Option<Request<Outgoing>>,
+        reused: bool,
+        interim: Option<&Interim>,
+    ) -> Result<(Head, Body), (Reason, Retry)> {
+        let request = place.as_mut().ok_or((Reason::Internal, Retry::Never))?;
+        let body = request.body_mut().take();
+        let without_body = body.is_none();
+        let Kept { connection, clock, .. } = kept;
+        connection.begin(request, body);
+        let mut deadline = Deadline::new(self.cluster.config().timeouts.head, reused && without_body);
+        let answered = poll_fn(|cx| match connection.poll_answer(interim, cx) {
+            Poll::Ready(answered) => Poll::Ready(Ok(answered)),
+            Poll::Pending if connection.is_sent() => deadline.poll(clock, cx).map(Err),
+            Poll::Pending => Poll::Pending,
+        });
+        match answered.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Fault::Died { untouched })) => {
+                let repeatable = reused && request.method().is_idempotent();
+                let safe = without_body && (untouched || repeatable);
+                Err((Reason::UpstreamClosed, if safe { Retry::Safe } else { Retry::Never }))
+            }
+            Ok(Err(Fault::Malformed)) => Err((Reason::UpstreamProtocol, Retry::Never)),
+            Ok(Err(Fault::Request(reason))) | Err(reason) => Err((reason, Retry::Never)),
+        }
+    }
+
+    async fn over_http2(
+        &self,
+        shared: &Shared,
+        place: &mut Option<Request<Outgoing>>,
+        reused: bool,
+    ) -> Result<(Head, Body), (Reason, Retry)> {
         let mut request = place.take().ok_or((Reason::Internal, Retry::Never))?;
         let sent = request.body_mut().watch();
         // Whether it may be repeated even though it was sent.
         let repeatable = reused && sent.is_none() && request.method().is_idempotent();
-        let limit = self.cluster.config().timeouts.head;
-        // Whoever sends has just read the clock; what takes time is a connection, or a body.
-        let until = (reused && sent.is_none()).then(|| moment::recent() + limit);
-        let (changed, copy, answered) = match &mut lease.carrier {
-            Carrier::None => return Err((Reason::Internal, Retry::Never)),
-            Carrier::Http1(kept) => {
-                let changed = to_http1(&mut request);
-                let Kept { sender, tap, clock, .. } = &mut **kept;
-                tap.begin(repeatable, interim.is_some());
-                let relay = interim.map(|interim| tap.relay(interim));
-                let answer = pin!(sender.try_send_request(request));
-                (changed, None, wait(answer, sent.as_deref(), relay, limit, until, clock).await)
+        let changed = self.to_http2(&mut request);
+        let copy = repeatable.then(|| Box::new(copy(&request)));
+        let mut deadline = Deadline::new(self.cluster.config().timeouts.head, reused && sent.is_none());
+        let mut clock = Clock::new();
+        let mut sender = shared.sender.clone();
+        let mut answer = pin!(sender.try_send_request(request));
+        let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Ok(answered)),
+            Poll::Pending if sent.as_ref().is_none_or(|sent| sent.poll(cx)) => deadline.poll(&mut clock, cx).map(Err),
+            Poll::Pending => Poll::Pending,
+        });
+        let mut error = match answered.await {
+            Ok(Ok(response)) => {
+                let (parts, body) = response.into_parts();
+                let head = Head { status: parts.status, version: parts.version, headers: parts.headers };
+                return Ok((head, Body::upstream(body)));
             }
-            Carrier::Http2(shared) => {
-                let changed = self.to_http2(&mut request);
-                let copy = repeatable.then(|| Box::new(copy(&request)));
-                let mut sender = shared.sender.clone();
-                let answer = pin!(sender.try_send_request(request));
-                (changed, copy, wait(answer, sent.as_deref(), None, limit, until, &mut Clock::new()).await)
-            }
-        };
-        let mut error = match answered {
-            Ok(Ok(response)) => return Ok(response),
             Ok(Err(error)) => error,
             Err(reason) => return Err((reason, Retry::Never)),
         };
@@ -214,14 +254,8 @@ where
         }
         let message = error.take_message();
         let fault = fault::of_exchange(&error.into_error());
-        let again = match (message, &lease.carrier) {
-            // hyper never wrote a byte of it.
-            (Some(message), _) => Some(message),
-            (None, Carrier::Http1(kept)) if fault.died && repeatable => kept.tap.request(Outgoing::empty()),
-            (None, _) if fault.died => copy.map(|copy| *copy),
-            (None, _) => None,
-        };
-        match again {
+        // Either hyper never wrote a byte of it, or it may be sent twice.
+        match message.or_else(|| copy.filter(|_| fault.died).map(|copy| *copy)) {
             Some(again) => {
                 changed.undo(place.insert(again));
                 Err((fault.reason, Retry::Safe))
@@ -231,7 +265,7 @@ where
     }
 
     /// Over HTTP/2 the target is absolute, and the authority takes the place of `Host`.
-    fn to_http2(&self, request: &mut Request<Outgoing<B>>) -> Changed {
+    fn to_http2(&self, request: &mut Request<Outgoing>) -> Changed {
         let host = request.headers_mut().remove(HOST);
         let authority = host.as_ref().and_then(|host| Authority::try_from(host.as_bytes()).ok());
         let uri = std::mem::take(request.uri_mut());
@@ -245,18 +279,8 @@ where
     }
 }
 
-/// Over HTTP/1 the target is the path; the authority is in `Host`.
-fn to_http1<B>(request: &mut Request<B>) -> Changed {
-    *request.version_mut() = Version::HTTP_11;
-    if request.uri().authority().is_none() {
-        return Changed::default();
-    }
-    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    Changed { uri: Some(std::mem::replace(request.uri_mut(), Uri::from(path))), host: None }
-}
-
 /// A request that has no body, once more.
-fn copy<B>(request: &Request<Outgoing<B>>) -> Request<Outgoing<B>> {
+fn copy(request: &Request<Outgoing>) -> Request<Outgoing> {
     let mut copy = Request::new(Outgoing::empty());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
@@ -266,37 +290,25 @@ fn copy<B>(request: &Request<Outgoing<B>>) -> Request<Outgoing<B>> {
     copy
 }
 
-/// Waits for the head; fails when it is late: `until` then, or `limit` after the request is all sent. The timer is armed only once
-/// that is so and the head is not there.
-async fn wait<T, E>(
-    mut answer: Pin<&mut impl Future<Output = Result<T, E>>>,
-    sent: Option<&Sent>,
-    relay: Option<Relay<'_>>,
-    limit: Duration,
-    mut until: Option<Instant>,
-    clock: &mut Clock,
-) -> Result<Result<T, E>, Reason> {
-    poll_fn(|cx| {
-        let polled = answer.as_mut().poll(cx);
-        if let Some(relay) = &relay {
-            relay.poll(cx, polled.is_pending());
-        }
-        if let Poll::Ready(answered) = polled {
-            return Poll::Ready(Ok(answered));
-        }
-        if !sent.is_none_or(|sent| sent.poll(cx)) {
-            return Poll::Pending;
-        }
-        let until = *until.get_or_insert_with(|| moment::now() + limit);
-        clock.poll(cx, until.into()).map(|()| Err(Reason::UpstreamHeadTimeout))
-    })
-    .await
+// === impl Deadline ===
+
+impl Deadline {
+    /// `now` where the time counts from now on. Whoever sends has just read the clock; what takes time is a connection, or a body.
+    fn new(limit: Duration, now: bool) -> Self {
+        Self { limit, until: now.then(|| moment::recent() + limit) }
+    }
+
+    /// Call it once the request is all sent. Ready when the head is late.
+    fn poll(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Poll<Reason> {
+        let until = *self.until.get_or_insert_with(|| moment::now() + self.limit);
+        clock.poll(cx, until.into()).map(|()| Reason::UpstreamHeadTimeout)
+    }
 }
 
 // === impl Changed ===
 
 impl Changed {
-    fn undo<B>(self, request: &mut Request<B>) {
+    fn undo(self, request: &mut Request<Outgoing>) {
         if let Some(uri) = self.uri {
             *request.uri_mut() = uri;
         }

@@ -81,10 +81,7 @@ fn get(path: &str) -> Request<Body> {
 }
 
 /// Sends to the first endpoint.
-async fn send<B>(client: &Client<B>, request: Request<B>) -> Result<Answer<B>, SendError>
-where
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static,
-{
+async fn send(client: &Client, request: Request<Body>) -> Result<Answer, SendError> {
     client.send(0, &mut Some(request.map(Outgoing::new)), None).await
 }
 
@@ -104,17 +101,16 @@ async fn fetch(client: &Client, request: Request<Body>) -> Result<(u16, Bytes, b
 }
 
 async fn read(answer: Answer) -> (u16, Bytes, bool) {
-    let Answer { response, lease, reused, .. } = answer;
-    let status = response.status().as_u16();
-    let body = Body::upstream(response.into_body()).collect().await.unwrap().to_bytes();
+    let Answer { head, body, lease, reused, .. } = answer;
+    let body = body.collect().await.unwrap().to_bytes();
     drop(lease);
-    (status, body, reused)
+    (head.status.as_u16(), body, reused)
 }
 
-async fn refused(client: &Client, request: Request<Body>) -> (Reason, Option<Request<Outgoing<Body>>>) {
+async fn refused(client: &Client, request: Request<Body>) -> (Reason, Option<Request<Outgoing>>) {
     let mut request = Some(request.map(Outgoing::new));
     match client.send(0, &mut request, None).await {
-        Ok(answer) => panic!("{:?}", answer.response),
+        Ok(answer) => panic!("{:?}", answer.head),
         Err(error) => (error.reason, request.filter(|_| error.retry == Retry::Safe)),
     }
 }

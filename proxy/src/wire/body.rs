@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::error::Reason;
+use crate::wire::client::Reading;
 use crate::wire::clock::Clock;
 use crate::wire::guard::Handle;
 use ahead::Ahead;
@@ -69,6 +70,9 @@ enum Source {
     Guarded(Incoming, Handle),
     /// From a client over HTTP/2.
     Client(Incoming),
+    /// From an upstream over HTTP/1.
+    Reading(Reading),
+    /// From an upstream over HTTP/2.
     Upstream(Incoming),
     /// A body that was watched before; rare.
     Nested(Box<Body>),
@@ -111,7 +115,12 @@ impl Body {
         Self::of(Source::Client(incoming))
     }
 
-    /// A response's body; what breaks it is blamed on the upstream.
+    /// A response's body over HTTP/1.
+    pub(in crate::wire) const fn reading(reading: Reading) -> Self {
+        Self::of(Source::Reading(reading))
+    }
+
+    /// A response's body over HTTP/2; what breaks it is blamed on the upstream.
     pub const fn upstream(incoming: Incoming) -> Self {
         Self::of(Source::Upstream(incoming))
     }
@@ -258,8 +267,9 @@ impl Source {
             Self::Client(incoming) => {
                 Pin::new(incoming).poll_frame(cx).map_err(|error| BodyError { reason: client_reason(&error) })
             }
+            Self::Reading(reading) => Pin::new(reading).poll_frame(cx),
             Self::Upstream(incoming) => {
-                Pin::new(incoming).poll_frame(cx).map_err(|error| BodyError { reason: upstream_reason(&error) })
+                Pin::new(incoming).poll_frame(cx).map_err(|_| BodyError { reason: Reason::UpstreamBodyIncomplete })
             }
             Self::Nested(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Made(body) => body.as_mut().poll_frame(cx),
@@ -272,6 +282,7 @@ impl Source {
             Self::Empty => true,
             Self::Full(_) => false,
             Self::Guarded(incoming, _) | Self::Client(incoming) | Self::Upstream(incoming) => incoming.is_end_stream(),
+            Self::Reading(reading) => reading.is_end_stream(),
             Self::Nested(body) => body.is_end_stream(),
             Self::Made(body) => body.is_end_stream(),
         }
@@ -283,6 +294,7 @@ impl Source {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Guarded(incoming, _) | Self::Client(incoming) | Self::Upstream(incoming) => incoming.size_hint(),
+            Self::Reading(reading) => reading.size_hint(),
             Self::Nested(body) => body.size_hint(),
             Self::Made(body) => body.size_hint(),
         }
@@ -303,13 +315,4 @@ fn client_reason(error: &hyper::Error) -> Reason {
         cause = error.source();
     }
     Reason::ClientClosed
-}
-
-/// hyper has no question for a chunk that is none; it reports one as invalid input, and an early end as such.
-fn upstream_reason(error: &hyper::Error) -> Reason {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    let invalid = cause.is_some_and(|cause| {
-        matches!(cause.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
-    });
-    if error.is_parse() || invalid { Reason::UpstreamProtocol } else { Reason::UpstreamBodyIncomplete }
 }

@@ -111,6 +111,11 @@ fn nominates(value: &HeaderValue) -> bool {
     !["keep-alive", "close", "upgrade"].iter().any(|plain| value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
 }
 
+/// Whether a field of this name, in lower case, frames or routes a message: it must not come after it (RFC 9110, 6.5.1).
+pub fn frames_or_routes(name: &[u8]) -> bool {
+    matches!(name, b"content-length" | b"transfer-encoding" | b"host" | b"connection" | b"upgrade" | b"te" | b"trailer")
+}
+
 /// Says that the message went through us, and which protocol it came in (RFC 9110, 7.6.3). For both directions.
 pub fn add_via(headers: &mut HeaderMap, received: Version) {
     let value = match received {

@@ -8,17 +8,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
 /// Up to here pieces are copied together.
-const SMALL: usize = 1024;
-
-/// A connection whose small writes are joined.
-#[derive(Debug)]
-pub struct Joined<IO>(pub IO);
+pub(super) const SMALL: usize = 1024;
 
 /// Writes `pieces`, small ones together.
-pub fn poll_write_joined<IO: AsyncWrite>(
+pub(super) fn poll_write_joined<IO: AsyncWrite>(
     io: Pin<&mut IO>,
     cx: &mut Context<'_>,
     pieces: &[IoSlice<'_>],
@@ -37,40 +33,6 @@ pub fn poll_write_joined<IO: AsyncWrite>(
     }
     let length = SMALL - rest.len();
     io.poll_write(cx, joined.get(..length).unwrap_or_default())
-}
-
-// === impl Joined ===
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Joined<IO> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(cx, out)
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Joined<IO> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        poll_write_joined(Pin::new(&mut self.get_mut().0), cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 //! Over HTTP/1.1: what is reused, what never is, and what each misfortune is called.
 //! It knows nothing of how connections are kept.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http_body::Frame;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,9 +18,9 @@ struct Pieces(mpsc::UnboundedReceiver<&'static str>);
 
 impl http_body::Body for Pieces {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
     }
 }
@@ -131,16 +129,15 @@ fn a_request_that_was_not_sent_to_its_end_never_gives_its_connection_back() {
     run(async {
         let origin = answers("HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\nno").await;
         let bench = Bench::new();
-        let cluster = Cluster::new(&upstream(&[&origin]), None, &bench.registry, &bench.catalogue).unwrap();
-        let client = Pools::<Pieces>::new(bench.registry.shard(), &bench.catalogue, 1).client(&Arc::new(cluster));
+        let client = bench.client(&upstream(&[&origin]));
         let mut feeds = Vec::new();
         for _ in 0..3 {
             let (feed, body) = mpsc::unbounded_channel();
             feeds.push(feed);
-            let request = Request::post("/").header("host", "h").body(Pieces(body)).unwrap();
-            let Answer { response, lease, reused, .. } = send(&client, request).await.unwrap();
+            let request = Request::post("/").header("host", "h").body(Body::made(Box::pin(Pieces(body)))).unwrap();
+            let Answer { body, lease, reused, .. } = send(&client, request).await.unwrap();
             assert!(!reused);
-            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "no");
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "no");
             drop(lease);
         }
         assert_eq!(origin.connections(), 3);
@@ -164,11 +161,10 @@ fn the_head_timeout_counts_from_the_end_of_the_request() {
         let bench = Bench::new();
         let mut config = upstream(&[&origin]);
         config.timeouts.head = Duration::ZERO;
-        let cluster = Cluster::new(&config, None, &bench.registry, &bench.catalogue).unwrap();
-        let client = Pools::<Pieces>::new(bench.registry.shard(), &bench.catalogue, 1).client(&Arc::new(cluster));
+        let client = bench.client(&config);
         let (feed, body) = mpsc::unbounded_channel();
         feed.send("first").unwrap();
-        let request = Request::post("/").header("host", "h").body(Pieces(body)).unwrap();
+        let request = Request::post("/").header("host", "h").body(Body::made(Box::pin(Pieces(body)))).unwrap();
         let feed = async move {
             first.await.unwrap();
             drop(feed);
@@ -203,9 +199,8 @@ fn a_request_body_that_breaks_is_blamed_on_the_client() {
             };
             let bench = Bench::new();
             let config = Upstream { protocol, ..upstream(&[&origin]) };
-            let cluster = Cluster::new(&config, None, &bench.registry, &bench.catalogue).unwrap();
-            let client = Pools::<Broken>::new(bench.registry.shard(), &bench.catalogue, 1).client(&Arc::new(cluster));
-            let request = Request::post("/body").header("host", "h").body(Broken(false)).unwrap();
+            let client = bench.client(&config);
+            let request = Request::post("/body").header("host", "h").body(Body::made(Box::pin(Broken(false)))).unwrap();
             let error = send(&client, request).await.unwrap_err();
             assert!(matches!((error.reason, error.retry), (Reason::MalformedBody, Retry::Never)), "{error:?}");
         }
@@ -378,8 +373,8 @@ fn a_body_that_ends_early_is_an_error_and_one_by_close_is_not() {
             .await;
             let bench = Bench::new();
             let client = bench.client(&upstream(&[&origin]));
-            let Answer { response, lease, .. } = send(&client, get("/")).await.unwrap();
-            let body = Body::upstream(response.into_body()).collect().await;
+            let Answer { body, lease, .. } = send(&client, get("/")).await.unwrap();
+            let body = body.collect().await;
             drop(lease);
             let body = body.map(|body| body.to_bytes()).map_err(|error| error.reason);
             assert_eq!(body, expected.map(Bytes::from), "{answer:?}");
@@ -400,7 +395,7 @@ fn trailers_come_through() {
         for reused in [false, true] {
             let answer = send(&client, get("/")).await.unwrap();
             assert_eq!(answer.reused, reused);
-            let body = answer.response.into_body().collect().await.unwrap();
+            let body = answer.body.collect().await.unwrap();
             assert_eq!(body.trailers().unwrap()["sum"], "42");
         }
     });
@@ -416,13 +411,14 @@ fn an_upgraded_connection_is_the_sessions_alone() {
         let mut upgrade = get("/");
         upgrade.headers_mut().insert("connection", "upgrade".parse().unwrap());
         upgrade.headers_mut().insert("upgrade", "x".parse().unwrap());
-        let Answer { response, lease, .. } = send(&client, upgrade).await.unwrap();
-        let mut session = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+        let Answer { upgraded, lease, .. } = send(&client, upgrade).await.unwrap();
         drop(lease);
-        let mut hello = [0; 5];
-        session.read_exact(&mut hello).await.unwrap();
+        let mut session = *upgraded.unwrap();
+        let mut hello = session.early.to_vec();
+        hello.resize(5, 0);
+        session.stream.read_exact(&mut hello[session.early.len()..]).await.unwrap();
         assert_eq!(&hello, b"hello");
-        session.write_all(b"bye").await.unwrap();
+        session.stream.write_all(b"bye").await.unwrap();
         let other = send(&client, get("/")).await.unwrap();
         assert!(!other.reused);
     });

@@ -3,6 +3,7 @@
 
 use crate::wire::config::HeadLimits;
 use crate::wire::guard::head::{self, BodyLength};
+use crate::wire::headers;
 
 /// Where in a body we stand.
 #[derive(Debug)]
@@ -232,12 +233,7 @@ impl Name {
         }
     }
 
-    /// Fields that frame or route a message must not come after it (RFC 9110, 6.5.1).
     fn is_forbidden(&self) -> bool {
-        let name = self.bytes.get(..self.length).unwrap_or_default();
-        matches!(
-            name,
-            b"content-length" | b"transfer-encoding" | b"host" | b"connection" | b"upgrade" | b"te" | b"trailer"
-        )
+        headers::frames_or_routes(self.bytes.get(..self.length).unwrap_or_default())
     }
 }
