@@ -346,7 +346,7 @@ impl Lease {
     pub(super) fn upgrade(&self, status: StatusCode) -> Option<Box<Upgraded>> {
         match &self.carrier {
             Carrier::Http1(kept) if status == StatusCode::SWITCHING_PROTOCOLS => {
-                Some(Box::new(kept.connection.upgrade()))
+                kept.connection.upgrade().map(Box::new)
             }
             _ => None,
         }

@@ -185,7 +185,8 @@ impl Client {
         match carrier {
             Carrier::None => Err((Reason::Internal, Retry::Never)),
             Carrier::Http1(kept) => self.over_http1(kept, place, reused, interim).await,
-            Carrier::Http2(shared) => self.over_http2(shared, place, reused).await,
+            // What hyper makes of it would have a place in every exchange.
+            Carrier::Http2(shared) => Box::pin(self.over_http2(shared, place, reused)).await,
         }
     }
 
@@ -202,7 +203,7 @@ impl Client {
         let Kept { connection, clock, .. } = kept;
         connection.begin(request, body);
         let mut deadline = Deadline::new(self.cluster.config().timeouts.head, reused && without_body);
-        let answered = poll_fn(|cx| match connection.poll_answer(interim, cx) {
+        let answered = poll_fn(|cx| match connection.poll_answer(request.headers_mut(), interim, cx) {
             Poll::Ready(answered) => Poll::Ready(Ok(answered)),
             Poll::Pending if connection.is_sent() => deadline.poll(clock, cx).map(Err),
             Poll::Pending => Poll::Pending,

@@ -19,8 +19,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
-use http::{Method, Request};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -82,7 +82,7 @@ impl Connection {
     pub fn new(stream: Stream) -> Rc<Self> {
         Rc::new(Self {
             stream: RefCell::new(stream),
-            inbound: RefCell::new(Inbound::new(BytesMut::new())),
+            inbound: RefCell::new(Inbound::new()),
             outbound: RefCell::new(Outbound::new()),
         })
     }
@@ -94,18 +94,26 @@ impl Connection {
         self.outbound.borrow_mut().begin(request, body);
     }
 
-    /// Sends the request, and waits for the head of the answer to it. Interim answers are passed on.
+    /// Sends the request, and waits for the head of the answer to it. Interim answers are passed on. Once the answer is there its fields have
+    /// the room of `old`, for which the request's are good enough: until then they are left alone.
     pub fn poll_answer(
         self: &Rc<Self>,
+        old: &mut HeaderMap,
         interim: Option<&Interim>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Head, Body), Fault>> {
-        // What cannot be sent may have been answered all the same.
-        if let Poll::Ready(Err(Some(reason))) = self.poll_send(cx) {
+        let fault = match self.poll_send(cx) {
+            Poll::Ready(Err(Some(reason))) => Some(Fault::Request(reason)),
+            // Whatever there is to read, it is no answer to a request of which nothing went.
+            Poll::Ready(Err(None)) if !self.outbound.borrow().begun => Some(Fault::Died { untouched: true }),
+            // What cannot be sent to its end may have been answered all the same.
+            _ => None,
+        };
+        if let Some(fault) = fault {
             self.close();
-            return Poll::Ready(Err(Fault::Request(reason)));
+            return Poll::Ready(Err(fault));
         }
-        let polled = self.inbound.borrow_mut().poll_head(&mut self.stream.borrow_mut(), interim, cx);
+        let polled = self.inbound.borrow_mut().poll_head(&mut self.stream.borrow_mut(), old, interim, cx);
         let head = match ready!(polled) {
             Ok(head) => head,
             Err(fault) => {
@@ -144,17 +152,19 @@ impl Connection {
         }
     }
 
-    /// After a 101: the connection, which is HTTP no longer.
-    pub fn upgrade(&self) -> Upgraded {
+    /// After a 101: the connection, which is HTTP no longer. `None` where the upstream did not wait for all of the request.
+    pub fn upgrade(&self) -> Option<Upgraded> {
+        if !self.outbound.borrow().is_written() {
+            return None;
+        }
         let stream = std::mem::replace(&mut *self.stream.borrow_mut(), Stream::Gone);
         let early = self.inbound.borrow_mut().take_rest();
-        self.close();
-        Upgraded { stream, early }
+        Some(Upgraded { stream, early })
     }
 
     /// Closes it, whatever it was about to do.
     pub fn close(&self) {
-        drop(std::mem::replace(&mut *self.stream.borrow_mut(), Stream::Gone));
+        std::mem::replace(&mut *self.stream.borrow_mut(), Stream::Gone).close();
         self.inbound.borrow_mut().wake();
         // It may be the last that holds on to others.
         let body = self.outbound.borrow_mut().give_up();
@@ -184,8 +194,11 @@ impl Connection {
                 let polled = http_body::Body::poll_frame(Pin::new(&mut body), cx);
                 waits = polled.is_pending();
                 let polled = polled.map(|frame| frame.map(|frame| frame.map_err(|error| error.reason)));
-                if let Err(reason) = self.outbound.borrow_mut().take(body, polled) {
-                    return Poll::Ready(Err(Some(reason)));
+                let taken = self.outbound.borrow_mut().take(body, polled);
+                match taken {
+                    // Nor when it is dropped.
+                    Ok(over) => drop(over),
+                    Err(reason) => return Poll::Ready(Err(Some(reason))),
                 }
             }
             let mut outbound = self.outbound.borrow_mut();

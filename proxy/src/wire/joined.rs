@@ -5,10 +5,11 @@
 //! 358 bytes over loopback, and there are two of them in an exchange. Longer ones are left to it.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, ReadBuf};
 
 /// Up to here pieces are copied together.
 pub(super) const SMALL: usize = 1024;
@@ -22,17 +23,14 @@ pub(super) fn poll_write_joined<IO: AsyncWrite>(
     if let [piece] = pieces {
         return io.poll_write(cx, piece);
     }
-    let mut joined = [0; SMALL];
-    let mut rest = joined.as_mut_slice();
-    for piece in pieces {
-        let Some((to, behind)) = rest.split_at_mut_checked(piece.len()) else {
-            return io.poll_write_vectored(cx, pieces);
-        };
-        to.copy_from_slice(piece);
-        rest = behind;
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if length > SMALL {
+        return io.poll_write_vectored(cx, pieces);
     }
-    let length = SMALL - rest.len();
-    io.poll_write(cx, joined.get(..length).unwrap_or_default())
+    let mut joined = [const { MaybeUninit::uninit() }; SMALL];
+    let mut joined = ReadBuf::uninit(&mut joined);
+    pieces.iter().for_each(|piece| joined.put_slice(piece));
+    io.poll_write(cx, joined.filled())
 }
 
 #[cfg(test)]

@@ -40,20 +40,28 @@ const MOST_HEADERS: usize = 100;
 /// Room for what we add on the way: without it the map would grow for each answer.
 const MORE: usize = 4;
 
-/// Reads a head; `None` where it is not all there. With its length.
-pub(super) fn parse(bytes: &Bytes) -> Result<Option<(Head, Facts, usize)>, Malformed> {
+/// Reads a head; `None` where it is not all there. With its length. A final head's fields take the room of `old`, whatever it holds.
+pub(super) fn parse(bytes: &Bytes, old: &mut HeaderMap) -> Result<Option<(Head, Facts, usize)>, Malformed> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut answer = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, bytes, &mut fields);
     let httparse::Status::Complete(length) = parsed.map_err(|_| Malformed)? else { return Ok(None) };
     let version = if answer.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
-    let (headers, facts) = headers(bytes, answer.headers, version)?;
+    let mut headers = if is_interim(status) { HeaderMap::new() } else { std::mem::take(old) };
+    headers.clear();
+    let facts = fill(&mut headers, bytes, answer.headers, version)?;
     Ok(Some((Head { status, version, headers }, facts, length)))
 }
 
-fn headers(bytes: &Bytes, fields: &[httparse::Header<'_>], version: Version) -> Result<(HeaderMap, Facts), Malformed> {
-    let mut headers = HeaderMap::with_capacity(fields.len() + MORE);
+/// Fills `headers`, in which there is nothing.
+fn fill(
+    headers: &mut HeaderMap,
+    bytes: &Bytes,
+    fields: &[httparse::Header<'_>],
+    version: Version,
+) -> Result<Facts, Malformed> {
+    headers.reserve(fields.len() + MORE);
     let (mut close, mut stay) = (false, version == Version::HTTP_11);
     let (mut codings, mut lengths, mut length) = (0_usize, 0_usize, None);
     for field in fields {
@@ -91,7 +99,12 @@ fn headers(bytes: &Bytes, fields: &[httparse::Header<'_>], version: Version) -> 
         (_, Some(length)) if lengths > 1 => _ = headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
         _ => {}
     }
-    Ok((headers, Facts { body, keep_alive: stay && !close }))
+    Ok(Facts { body, keep_alive: stay && !close })
+}
+
+/// Whether another answer follows; 101 is final (RFC 9110, 15.2.2).
+pub(super) fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Whether there is an empty line behind a line that begins before `seen`, where there was none.
@@ -120,7 +133,7 @@ mod tests {
     use super::*;
 
     fn read(head: &str) -> Result<Option<(Head, Facts, usize)>, Malformed> {
-        parse(&Bytes::copy_from_slice(format!("{head}\r\n").as_bytes()))
+        parse(&Bytes::copy_from_slice(format!("{head}\r\n").as_bytes()), &mut HeaderMap::new())
     }
 
     fn facts(head: &str) -> Option<(Length, bool)> {
@@ -132,7 +145,8 @@ mod tests {
     fn a_head_is_read_as_it_stands() {
         let text = "\r\nHTTP/1.1 200 Fine\r\nx-a: 1\r\nX-B:\r\nx-a: \t2 \r\nx-binary: \u{e9}\r\n\r\nbody";
         let bytes = Bytes::from_static(text.as_bytes());
-        let (head, _, length) = parse(&bytes).unwrap().unwrap();
+        let mut old = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("of a request"))]);
+        let (head, _, length) = parse(&bytes, &mut old).unwrap().unwrap();
         assert_eq!((head.status.as_u16(), head.version, &bytes[length..]), (200, Version::HTTP_11, &b"body"[..]));
         let fields: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let expected: [(&str, &[u8]); 4] =
@@ -140,7 +154,7 @@ mod tests {
         assert_eq!(fields, expected);
         for length in 0..length {
             let part = bytes.slice(..length);
-            assert!(parse(&part).unwrap().is_none(), "{length}");
+            assert!(parse(&part, &mut old).unwrap().is_none(), "{length}");
             assert!(!ends(&part, 1) || length < 4, "{length}");
         }
     }

@@ -3,13 +3,14 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::Malformed;
 use super::answer::{self, Head, Length};
@@ -68,8 +69,6 @@ pub(super) struct Piece {
 /// may be.
 const FIRST: usize = 8 * 1024;
 const MOST: usize = 128 * 1024;
-/// A head is not read into less room than this.
-const LEAST: usize = 2 * 1024;
 /// How many interim answers a request may get, and how many bytes they may have together. Who goes on is broken, or means ill.
 const MOST_INTERIMS: usize = 100;
 const MOST_INTERIM_BYTES: usize = 64 * 1024;
@@ -85,8 +84,15 @@ pub(super) enum NoHead {
 // === impl Inbound ===
 
 impl Inbound {
-    pub(super) const fn new(buffer: BytesMut) -> Self {
-        Self { buffer, rest: Bytes::new(), stage: Stage::Idle, room: FIRST, keep_alive: true, waker: None }
+    pub(super) fn new() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            rest: Bytes::new(),
+            stage: Stage::Idle,
+            room: FIRST,
+            keep_alive: true,
+            waker: None,
+        }
     }
 
     pub(super) fn begin(&mut self, without_body: bool) {
@@ -135,10 +141,11 @@ impl Inbound {
         std::mem::take(&mut self.rest)
     }
 
-    /// Reads up to the end of the final answer's head, passing on interim ones.
+    /// Reads up to the end of the final answer's head, passing on interim ones. Its fields take the room of `old`.
     pub(super) fn poll_head(
         &mut self,
         stream: &mut Stream,
+        old: &mut HeaderMap,
         interim: Option<&Interim>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Head, NoHead>> {
@@ -146,10 +153,10 @@ impl Inbound {
             let Stage::Head(wait) = &mut self.stage else { return Poll::Ready(Err(NoHead::Died)) };
             // A head that comes byte by byte is not read once for each.
             if !self.rest.is_empty() && (wait.seen == 0 || answer::ends(&self.rest, wait.seen)) {
-                match answer::parse(&self.rest) {
+                match answer::parse(&self.rest, old) {
                     Ok(Some((head, facts, length))) => {
                         self.rest.advance(length);
-                        if is_interim(head.status) {
+                        if answer::is_interim(head.status) {
                             wait.pass(head, length, interim)?;
                             continue;
                         }
@@ -176,7 +183,7 @@ impl Inbound {
             } else if self.rest.len() >= MOST {
                 return Poll::Ready(Err(NoHead::Malformed));
             }
-            match ready!(self.fill(stream, LEAST, cx)) {
+            match ready!(self.fill(stream, cx)) {
                 Ok(0) => return Poll::Ready(Err(NoHead::Died)),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -209,11 +216,8 @@ impl Inbound {
     fn end(&mut self) {
         self.keep_alive &= !matches!(self.stage, Stage::Close);
         self.stage = Stage::Idle;
-        if self.room > FIRST {
-            // What a long body made larger is not held for the next.
-            self.room = FIRST;
-            self.buffer = BytesMut::new();
-        }
+        self.room = FIRST;
+        self.buffer = BytesMut::new();
     }
 
     fn poll_next(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<Piece, Reason>> {
@@ -242,7 +246,7 @@ impl Inbound {
                     return Poll::Ready(Err(Reason::UpstreamBodyIncomplete));
                 }
             }
-            match ready!(self.fill(stream, self.room, cx)) {
+            match ready!(self.fill(stream, cx)) {
                 Ok(0) if matches!(self.stage, Stage::Close) => return Poll::Ready(Ok(Piece::end(HeaderMap::new()))),
                 Ok(0) => return Poll::Ready(Err(Reason::UpstreamBodyIncomplete)),
                 Ok(_) => {}
@@ -254,30 +258,44 @@ impl Inbound {
         }
     }
 
-    /// Reads more behind what is there, into room of `least` bytes or more.
-    fn fill(&mut self, stream: &mut Stream, least: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads more behind what is there.
+    fn fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (read, room) = if self.rest.is_empty() && self.room == FIRST {
+            // By way of the stack: an answer that waits, or comes drop by drop, holds no room for what is next.
+            let mut piece = [const { MaybeUninit::uninit() }; FIRST];
+            let mut piece = ReadBuf::uninit(&mut piece);
+            ready!(Pin::new(stream).poll_read(cx, &mut piece))?;
+            self.rest = Bytes::copy_from_slice(piece.filled());
+            (self.rest.len(), FIRST)
+        } else {
+            ready!(self.fill_buffer(stream, cx))?
+        };
+        if read == room {
+            self.room = (self.room * 2).min(MOST);
+        } else if read < self.room / 4 && self.room > FIRST {
+            self.room /= 2;
+            self.buffer = BytesMut::new();
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// The same for what is long, or goes on where a line was cut. With how much could have been read.
+    fn fill_buffer(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<(usize, usize)>> {
         if !self.rest.is_empty() {
             // What is left of a line goes before what is read. Where nothing else holds it, it stays where it is.
             self.buffer = BytesMut::new();
             let rest = std::mem::take(&mut self.rest);
             self.buffer = rest.try_into_mut().unwrap_or_else(|rest| BytesMut::from(&rest[..]));
         }
-        if self.buffer.capacity() - self.buffer.len() < least {
+        if self.buffer.capacity() - self.buffer.len() < self.room {
             self.buffer.reserve(self.room);
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let polled = pin!(stream.read_buf(&mut self.buffer)).poll(cx);
-        if let Poll::Ready(Ok(read)) = polled {
-            if read == room {
-                self.room = (self.room * 2).min(MOST);
-            } else if read < self.room / 4 {
-                self.room = (self.room / 2).max(FIRST);
-            }
-        }
         if !self.buffer.is_empty() {
             self.rest = self.buffer.split().freeze();
         }
-        polled
+        polled.map_ok(|read| (read, room))
     }
 }
 
@@ -322,11 +340,6 @@ impl Piece {
     fn end(trailers: HeaderMap) -> Self {
         Self { frame: (!trailers.is_empty()).then(|| Frame::trailers(trailers)), last: true }
     }
-}
-
-/// 101 is final (RFC 9110, 15.2.2).
-fn is_interim(status: StatusCode) -> bool {
-    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Whether an answer of this status has no body, whatever its head says.

@@ -117,31 +117,32 @@ impl Outbound {
         if wants { self.body.take() } else { None }
     }
 
-    /// Takes the body back, and what it gave. `waits` where there will be more when the task is woken.
+    /// Takes the body back, and what it gave. Once it is over, it is given back for good.
     pub(super) fn take(
         &mut self,
         body: Body,
         polled: Poll<Option<Result<Frame<Bytes>, Reason>>>,
-    ) -> Result<(), Reason> {
+    ) -> Result<Option<Body>, Reason> {
         let Poll::Ready(given) = polled else {
             self.body = Some(body);
-            return Ok(());
+            return Ok(None);
         };
         let mut over = body.is_end_stream();
-        if !over {
-            self.body = Some(body);
-        }
-        match given.transpose()? {
+        let mut trailers = HeaderMap::new();
+        match given.transpose()?.map(Frame::into_data) {
             None => over = true,
-            Some(frame) => match frame.into_data() {
-                Ok(data) => self.push(data)?,
-                Err(frame) => {
-                    let trailers = frame.into_trailers().unwrap_or_default();
-                    return self.finish(&trailers);
-                }
-            },
+            Some(Ok(data)) => self.push(data)?,
+            Some(Err(frame)) => {
+                trailers = frame.into_trailers().unwrap_or_default();
+                over = true;
+            }
         }
-        if over { self.finish(&HeaderMap::new()) } else { Ok(()) }
+        if over {
+            self.finish(&trailers)?;
+            return Ok(Some(body));
+        }
+        self.body = Some(body);
+        Ok(None)
     }
 
     fn push(&mut self, data: Bytes) -> Result<(), Reason> {
@@ -172,7 +173,6 @@ impl Outbound {
 
     fn finish(&mut self, trailers: &HeaderMap) -> Result<(), Reason> {
         self.stage = Stage::Given;
-        self.body = None;
         match &self.framing {
             Framing::Length(0) => Ok(()),
             Framing::Length(_) => Err(Reason::Internal),

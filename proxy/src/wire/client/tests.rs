@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use http::{HeaderMap, Version};
+use http::Version;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +27,7 @@ async fn pair() -> (Rc<Connection>, TcpStream) {
 }
 
 async fn answer(connection: &Rc<Connection>) -> Result<(Head, Body), Fault> {
-    poll_fn(|cx| connection.poll_answer(None, cx)).await
+    poll_fn(|cx| connection.poll_answer(&mut HeaderMap::new(), None, cx)).await
 }
 
 fn get() -> Request<()> {
@@ -351,7 +351,7 @@ fn an_upgraded_connection_is_handed_over_with_what_came() {
         service.write_all(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\nhello").await.unwrap();
         let (head, body) = answer(&connection).await.unwrap();
         assert_eq!((head.status.as_u16(), http_body::Body::is_end_stream(&body)), (101, true));
-        let Upgraded { mut stream, early } = connection.upgrade();
+        let Upgraded { mut stream, early } = connection.upgrade().unwrap();
         assert_eq!(early, "hello");
         drop(connection);
         self::head(&mut service).await;
@@ -359,5 +359,33 @@ fn an_upgraded_connection_is_handed_over_with_what_came() {
         let mut bye = [0; 3];
         service.read_exact(&mut bye).await.unwrap();
         assert_eq!(&bye, b"bye");
+    });
+}
+
+#[test]
+fn what_is_no_longer_http_must_have_been_asked_for_to_the_end() {
+    run(async {
+        let (connection, mut service) = pair().await;
+        let (_feed, body) = fed();
+        connection.begin(&post(), Some(body));
+        service.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.unwrap();
+        answer(&connection).await.unwrap();
+        assert!(connection.upgrade().is_none());
+    });
+}
+
+#[test]
+fn what_was_said_before_a_request_is_no_answer_to_it() {
+    run(async {
+        let (connection, service) = pair().await;
+        // It says something, and is gone before the request is written: the first write fails.
+        let service = service.into_std().unwrap();
+        std::io::Write::write_all(&mut &service, b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n").unwrap();
+        drop(service);
+        if let Stream::Tcp(stream) = &*connection.stream.borrow() {
+            socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        connection.begin(&get(), None);
+        assert_eq!(answer(&connection).await.map(drop), Err(Fault::Died { untouched: true }));
     });
 }
