@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::Malformed;
 use super::answer::ends;
@@ -110,7 +110,8 @@ fn size(line: &[u8]) -> Result<(u64, usize), Malformed> {
     // Without digits, or with more than fit, it is no number.
     let size = u64::from_str_radix(text, 16).map_err(|_| Malformed)?;
     let is_text = |byte: &u8| !byte.is_ascii_control() || *byte == b'\t';
-    match extensions.trim_ascii_start() {
+    let blank = extensions.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    match extensions.get(blank..).unwrap_or_default() {
         [] => Ok((size, 0)),
         [b';', text @ ..] if text.iter().all(is_text) => Ok((size, extensions.len())),
         _ => Err(Malformed),
@@ -138,6 +139,11 @@ fn trailers(bytes: &mut Bytes) -> Result<Step, Malformed> {
         if !frames_or_routes(name.as_str().as_bytes()) {
             trailers.append(name, value);
         }
+    }
+    // httparse takes a bare line feed for a line's end; whoever is behind us may not.
+    let section = bytes.get(..length).unwrap_or_default();
+    if memchr_iter(b'\n', section).any(|at| at == 0 || section.get(at - 1) != Some(&b'\r')) {
+        return Err(Malformed);
     }
     bytes.advance(length);
     Ok(Step::End(trailers))
@@ -207,6 +213,8 @@ mod tests {
             "0\r\nbad name: x\r\n\r\n",
             "0\r\n: x\r\n\r\n",
             "0\r\nno colon\r\n\r\n",
+            "0\r\na: b\n\r\n",
+            "1\r\r\na\r\n0\r\n\r\n",
         ] {
             for step in [1, body.len()] {
                 assert!(read(body, step).is_err(), "{body:?}");
