@@ -161,11 +161,11 @@ impl Inbound {
                             continue;
                         }
                         self.keep_alive &= facts.keep_alive && head.status != StatusCode::SWITCHING_PROTOCOLS;
-                        self.stage = if wait.without_body || has_no_body(head.status) {
-                            Stage::Idle
-                        } else {
-                            Stage::of(facts.body)
-                        };
+                        let without_body = wait.without_body || has_no_body(head.status);
+                        self.stage = if without_body { Stage::Idle } else { Stage::of(facts.body) };
+                        if self.is_over() {
+                            self.end();
+                        }
                         return Poll::Ready(Ok(head));
                     }
                     Ok(None) => {

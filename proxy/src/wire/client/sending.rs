@@ -113,8 +113,9 @@ impl Outbound {
 
     /// The body, where the next of it should be asked for. It is to be given back.
     pub(super) fn lend(&mut self) -> Option<Body> {
-        let wants = self.stage == Stage::Open && self.data.is_empty() && self.bytes.len() - self.at < SMALL;
-        if wants { self.body.take() } else { None }
+        // Nothing can be put behind a piece that is not yet written to its end.
+        let wants = self.data.is_empty() && self.tail.is_empty() && self.bytes.len() - self.at < SMALL;
+        if wants && self.stage == Stage::Open { self.body.take() } else { None }
     }
 
     /// Takes the body back, and what it gave. Once it is over, it is given back for good.
@@ -405,6 +406,46 @@ mod tests {
             (request("PUT", "/", &[("content-length", "2048")]), Some(endless()), vec![&long], &long_whole),
         ] {
             assert_eq!(written(&request, body, &pieces, None).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_body_is_the_same_however_much_of_it_is_taken_at_once() {
+        let (long, longer) = ("x".repeat(2 * SMALL), "y".repeat(3 * SMALL));
+        let pieces = [&*long, "abc", "", &longer, &long, "d"];
+        let chunks: String = pieces
+            .iter()
+            .filter(|piece| !piece.is_empty())
+            .map(|piece| format!("{:x}\r\n{piece}\r\n", piece.len()))
+            .collect();
+        let framed =
+            [("transfer-encoding: chunked", format!("{chunks}0\r\n\r\n")), ("content-length: 7172", pieces.concat())];
+        for (field, body) in framed {
+            let expected = format!("POST / HTTP/1.1\r\n{field}\r\n\r\n{body}");
+            for step in 1..=long.len() + 20 {
+                let request = if field.starts_with('t') {
+                    request("POST", "/", &[])
+                } else {
+                    request("POST", "/", &[("content-length", "7172")])
+                };
+                let mut outbound = Outbound::new();
+                outbound.begin(&request, Some(endless()));
+                let (mut all, mut next) = (Vec::new(), pieces.iter());
+                loop {
+                    if let Some(body) = outbound.lend() {
+                        let piece = next.next().map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece.as_bytes()))));
+                        drop(outbound.take(body, Poll::Ready(piece)).unwrap());
+                    }
+                    let there = [&outbound.bytes[outbound.at..], &outbound.data, outbound.tail].concat();
+                    if there.is_empty() && outbound.stage == Stage::Given {
+                        break;
+                    }
+                    let written = step.min(there.len());
+                    all.extend_from_slice(&there[..written]);
+                    outbound.wrote(written);
+                }
+                assert_eq!(String::from_utf8(all).unwrap(), expected, "{step} at once");
+            }
         }
     }
 
