@@ -31,7 +31,7 @@ use crate::supervisor;
 use edge::Edge;
 use observed::Observed;
 use screen::Screen;
-use setup::Setup;
+use setup::{PREFERRED, Setup};
 use tail::LogFile;
 use traffic::Traffic;
 
@@ -90,7 +90,7 @@ async fn show(arguments: &Arguments) -> Result<Exit, Error> {
     let origin = origin::start().await?;
     let collector = receiver::start(Rc::clone(&observed)).await?;
     let mut log = LogFile::create()?;
-    let (setup, mut edge) = start(|| Setup::new(origin, collector, log.path(), rate)).await?;
+    let (setup, mut edge) = start(|| Setup::new(origin, collector, log.path(), rate, PREFERRED)).await?;
     let mut screen = Screen::new(frame::header(&edge.ready, &setup, rate));
     let traffic = Traffic::start(edge.address, rate);
 

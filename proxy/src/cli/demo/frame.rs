@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::observed::{Observed, SCRAPED};
 use super::scrape::Samples;
-use super::setup::Setup;
+use super::setup::{PREFERRED, Setup};
 use crate::supervisor::Ready;
 
 /// How many plugins the embedded configuration has; a test of `setup` holds it.
@@ -45,7 +45,7 @@ pub(super) fn header(ready: &Ready, setup: &Setup, rate: NonZeroU32) -> Vec<Stri
 
 /// The port that stands in for one that is taken.
 fn replaced(taken: u16, ready: &Ready) -> Option<u16> {
-    let address = if taken == super::setup::ADMIN { ready.admin } else { ready.listeners.first().map(|(_, web)| *web) };
+    let address = if taken == PREFERRED.admin { ready.admin } else { ready.listeners.first().map(|(_, web)| *web) };
     address.as_ref().map(SocketAddr::port)
 }
 
@@ -131,7 +131,7 @@ mod tests {
     fn says_which_port_stands_in_for_which() {
         let any = SocketAddr::from(([127, 0, 0, 1], 1));
         let rate = NonZeroU32::new(40).unwrap();
-        let mut setup = Setup::new(any, any, std::path::Path::new("/tmp/log"), rate);
+        let mut setup = Setup::new(any, any, std::path::Path::new("/tmp/log"), rate, PREFERRED);
         setup.taken = vec![8080, 9901];
         let ready = Ready {
             listeners: vec![(Arc::from("web"), SocketAddr::from(([127, 0, 0, 1], 40001)))],

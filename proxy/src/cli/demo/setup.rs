@@ -9,8 +9,13 @@ use super::Error;
 use crate::config::{self, Loaded};
 
 /// Where people expect the proxy and its admin port.
-const PROXY: u16 = 8080;
-pub(super) const ADMIN: u16 = 9901;
+pub(super) const PREFERRED: Ports = Ports { proxy: 8080, admin: 9901 };
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) proxy: u16,
+    pub(super) admin: u16,
+}
 
 /// Of a thousand requests of the sample traffic, how many go to the limited route, and how many of them it lets through.
 pub(super) const SEARCHES: u64 = 50;
@@ -25,7 +30,7 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    pub(super) fn new(origin: SocketAddr, collector: SocketAddr, log: &Path, rate: NonZeroU32) -> Self {
+    pub(super) fn new(origin: SocketAddr, collector: SocketAddr, log: &Path, rate: NonZeroU32, ports: Ports) -> Self {
         let mut taken = Vec::new();
         let mut port = |preferred| match TcpListener::bind((Ipv4Addr::LOCALHOST, preferred)) {
             Ok(_) => preferred,
@@ -34,7 +39,7 @@ impl Setup {
                 0
             }
         };
-        let (proxy, admin) = (port(PROXY), port(ADMIN));
+        let (proxy, admin) = (port(ports.proxy), port(ports.admin));
         let searches = (rate.get() * 60 * LET_THROUGH / 1000).max(1);
         // YAML reads a JSON string as it is; a dollar sign would begin a variable.
         let log = serde_json::Value::from(log.to_string_lossy().replace('$', "$$"));
@@ -96,14 +101,15 @@ mod tests {
     use super::*;
     use crate::cli::demo::frame;
 
-    fn setup(log: &str) -> Setup {
+    fn setup(log: &str, ports: Ports) -> Setup {
         let any = SocketAddr::from(([127, 0, 0, 1], 4318));
-        Setup::new(any, any, Path::new(log), NonZeroU32::new(40).unwrap())
+        Setup::new(any, any, Path::new(log), NonZeroU32::new(40).unwrap(), ports)
     }
 
     #[test]
     fn the_embedded_configuration_is_right() {
-        let loaded = setup("/tmp/a $HOME: \"b\"/access.log").loaded().map_err(|error| error.to_string()).unwrap();
+        let loaded =
+            setup("/tmp/a $HOME: \"b\"/access.log", PREFERRED).loaded().map_err(|error| error.to_string()).unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         assert_eq!(loaded.config.plugins.len(), frame::PLUGINS);
         let log = format!("{:?}", loaded.config.telemetry.access_log);
@@ -112,10 +118,10 @@ mod tests {
 
     #[test]
     fn a_port_that_is_taken_is_replaced() {
-        // Somebody has it: this test, or whoever had it before.
-        let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY));
-        let setup = setup("/tmp/log");
-        assert!(setup.taken.contains(&PROXY));
-        assert!(setup.text.contains(r#"address: "127.0.0.1:0""#));
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = held.local_addr().unwrap().port();
+        let setup = setup("/tmp/log", Ports { proxy, admin: 0 });
+        assert_eq!(setup.taken, [proxy]);
+        assert!(setup.text.contains(r#"listeners: [{ name: web, address: "127.0.0.1:0" }]"#), "{}", setup.text);
     }
 }
