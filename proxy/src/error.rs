@@ -108,7 +108,7 @@ reasons! {
     UpstreamHeadTimeout = "upstream_head_timeout", Upstream, GATEWAY_TIMEOUT;
     /// The upstream answered something that is not HTTP, or not what was asked for.
     UpstreamProtocol = "upstream_protocol", Upstream, BAD_GATEWAY;
-    /// The upstream sent nothing of the body it owed for `timeouts.idle`.
+    /// The upstream sent nothing of the body it owed, or took nothing of the request's, for `timeouts.idle`.
     UpstreamBodyTimeout = "upstream_body_timeout", Upstream, GATEWAY_TIMEOUT;
     /// The upstream ended its body before its length.
     UpstreamBodyIncomplete = "upstream_body_incomplete", Upstream, BAD_GATEWAY;

@@ -1,7 +1,11 @@
 //! Everything that may take too long: connect, head, body, the whole exchange, the client itself.
 //! It asserts what happens when time is over, never how exactly.
 
-use tidegate_tests::{Authority, BlackHole, Connection, Proxy, get, origin, proxy, raw, raw_origin};
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tidegate_tests::{Authority, BlackHole, Body, Connection, Proxy, get, origin, proxy, raw, raw_origin, request};
 
 fn start(address: std::net::SocketAddr, timeouts: &str, route: &str) -> Proxy {
     proxy()
@@ -106,6 +110,69 @@ fn a_client_that_does_not_send_its_body() {
     let answer = client.to_end();
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
     counted(&proxy, "client", "body_timeout");
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_nothing_of_a_body() {
+    // The second speaks HTTP/2, and gives no more room than it must.
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for (protocol, greeting, reads) in [("http1", b"".as_slice(), false), ("http2", SETTINGS, true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let upstream = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(greeting).unwrap();
+            if reads {
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            }
+            stream
+        });
+        let proxy = proxy()
+            .config("routes: [{ name: app, upstream: app, timeout: off }]")
+            .config(format!(
+                "upstreams: {{ app: {{ endpoints: [\"{address}\"], protocol: {protocol}, timeouts: {{ idle: 300ms }} }} }}"
+            ))
+            .start();
+        let mut client = Connection::http2(proxy.address()).await;
+        let answer = client.send(request("PUT", "/").body(Body::Made(64 << 20)).unwrap()).await;
+        assert_eq!((answer.status, answer.reason().as_str()), (504, "upstream_body_timeout"), "{protocol}");
+        counted(&proxy, "upstream", "upstream_body_timeout");
+        drop((client, proxy));
+        drop(upstream.join().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_slow_client_is_not_taken_for_an_upstream_that_takes_nothing() {
+    for protocol in ["http1", "http2"] {
+        let origin = if protocol == "http2" { origin().http2() } else { origin() }.start();
+        let proxy = start(origin.address(), &format!("{{ idle: 200ms }}, protocol: {protocol}"), "");
+        let mut client = Connection::http1(proxy.address()).await;
+        let (feed, body) = Body::fed(1);
+        let answer = client.send(request("PUT", "/").body(body).unwrap());
+        let slowly = async {
+            for _ in 0..3 {
+                feed.send("a little").await;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            drop(feed);
+        };
+        let (answer, ()) = tokio::join!(answer, slowly);
+        assert_eq!(answer.status, 200, "{protocol}");
+    }
+}
+
+#[test]
+fn a_client_that_reads_slowly_has_no_more_time_than_any() {
+    let origin = origin().start();
+    let proxy = start(origin.address(), "{ idle: 60s }", ", timeout: 500ms");
+    let mut client = raw(proxy.address());
+    client.send("GET /stream/200000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+    std::thread::sleep(Duration::from_secs(1));
+    let read = client.to_end().len();
+    assert!(read < 200_000 * 1024, "{read} bytes although the time was over");
+    counted(&proxy, "proxy", "timeout");
 }
 
 #[tokio::test]

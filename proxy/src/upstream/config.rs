@@ -61,7 +61,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the last byte of the request to the first of the response's head.
     pub head: Duration,
-    /// Between two pieces of the response's body, and for a WebSocket in both directions.
+    /// Between two pieces of the response's body, or while nothing is taken of the request's; for a WebSocket in both directions.
     pub idle: Duration,
 }
 

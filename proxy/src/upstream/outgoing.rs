@@ -5,11 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::error::Reason;
+use crate::moment;
 use crate::wire::body::{Body, BodyError};
 
 /// A request's body, which tells when its end was reached.
@@ -26,10 +28,13 @@ struct Sending {
     sent: Option<Rc<Sent>>,
 }
 
-/// Whether a body has been handed over to its end, or given up.
+/// How far a body has been handed over.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
+    /// To its end, or it was given up.
     done: Cell<bool>,
+    /// Since when nothing more was asked for.
+    stalled: Cell<Option<Instant>>,
     broken: Cell<Option<Reason>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -72,11 +77,14 @@ impl http_body::Body for Outgoing {
             Poll::Ready(None | Some(Err(_))) => true,
             Poll::Pending => false,
         };
-        if let (Poll::Ready(Some(Err(error))), Some(sent)) = (&polled, &sent) {
-            sent.broken.set(Some(error.reason));
-        }
-        if over && let Some(sent) = sent {
-            sent.set();
+        if let Some(sent) = sent {
+            sent.stalled.set(polled.is_ready().then(moment::now));
+            if let Poll::Ready(Some(Err(error))) = &polled {
+                sent.broken.set(Some(error.reason));
+            }
+            if over {
+                sent.set();
+            }
         }
         polled
     }
@@ -113,6 +121,11 @@ impl Sent {
             None => *waker = Some(cx.waker().clone()),
         }
         false
+    }
+
+    /// Since when nothing more was asked for, where something was given.
+    pub(super) const fn stalled_since(&self) -> Option<Instant> {
+        self.stalled.get()
     }
 
     /// Why the body broke, where it did: then whatever the connection says is only the consequence.

@@ -11,7 +11,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri, Version};
 
 use super::cluster::Endpoint;
-use super::config::Protocol;
+use super::config::{Protocol, Timeouts};
 use super::connect::{self, Opened};
 use super::fault;
 use super::outgoing::Outgoing;
@@ -59,10 +59,11 @@ pub enum Retry {
     Safe,
 }
 
-/// When the head of an answer is late.
+/// When the head of an answer is late, or an upstream that takes nothing of the request is given up.
 struct Deadline {
-    limit: Duration,
+    head: Duration,
     until: Option<Instant>,
+    idle: Duration,
 }
 
 /// What the adapter to a protocol changed in a request, to give it back as it was.
@@ -77,7 +78,7 @@ impl Client {
     ///
     /// The request has the target of the upstream's view, a `Host` header, and no hop-by-hop headers but those of an upgrade.
     /// The connect timeout bounds connecting; the head timeout counts from the end of the request's body. While the body is being
-    /// sent, only its own timeouts and the exchange's count. Interim answers are passed to `interim` over HTTP/1, and change
+    /// sent, its own timeouts and the exchange's count, and the idle timeout where the upstream takes nothing of it. Interim answers are passed to `interim` over HTTP/1, and change
     /// no timeout; hyper's HTTP/2 drops them.
     ///
     /// # Errors
@@ -202,11 +203,14 @@ impl Client {
         let without_body = body.is_none();
         let Kept { connection, clock, .. } = kept;
         connection.begin(request, body);
-        let mut deadline = Deadline::new(self.cluster.config().timeouts.head, reused && without_body);
+        let mut deadline = Deadline::new(&self.cluster.config().timeouts, reused && without_body);
         let answered = poll_fn(|cx| match connection.poll_answer(request.headers_mut(), interim, cx) {
             Poll::Ready(answered) => Poll::Ready(Ok(answered)),
             Poll::Pending if connection.is_sent() => deadline.poll(clock, cx).map(Err),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => match connection.stalled_since() {
+                Some(since) => deadline.poll_stalled(since, clock, cx).map(Err),
+                None => Poll::Pending,
+            },
         });
         match answered.await {
             Ok(Ok(answer)) => Ok(answer),
@@ -232,14 +236,20 @@ impl Client {
         let repeatable = reused && sent.is_none() && request.method().is_idempotent();
         let changed = self.to_http2(&mut request);
         let copy = repeatable.then(|| Box::new(copy(&request)));
-        let mut deadline = Deadline::new(self.cluster.config().timeouts.head, reused && sent.is_none());
+        let mut deadline = Deadline::new(&self.cluster.config().timeouts, reused && sent.is_none());
         let mut clock = Clock::new();
         let mut sender = shared.sender.clone();
         let mut answer = pin!(sender.try_send_request(request));
         let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answered) => Poll::Ready(Ok(answered)),
-            Poll::Pending if sent.as_ref().is_none_or(|sent| sent.poll(cx)) => deadline.poll(&mut clock, cx).map(Err),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => match sent.as_ref().filter(|sent| !sent.poll(cx)) {
+                // It is looked at again then, since nobody wakes us when it stops.
+                Some(sent) => {
+                    let since = sent.stalled_since().unwrap_or_else(moment::now);
+                    deadline.poll_stalled(since, &mut clock, cx).map(Err)
+                }
+                None => deadline.poll(&mut clock, cx).map(Err),
+            },
         });
         let mut error = match answered.await {
             Ok(Ok(response)) => {
@@ -295,14 +305,20 @@ fn copy(request: &Request<Outgoing>) -> Request<Outgoing> {
 
 impl Deadline {
     /// `now` where the time counts from now on. Whoever sends has just read the clock; what takes time is a connection, or a body.
-    fn new(limit: Duration, now: bool) -> Self {
-        Self { limit, until: now.then(|| moment::recent() + limit) }
+    fn new(timeouts: &Timeouts, now: bool) -> Self {
+        let head = timeouts.head;
+        Self { head, until: now.then(|| moment::recent() + head), idle: timeouts.idle }
     }
 
     /// Call it once the request is all sent. Ready when the head is late.
     fn poll(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Poll<Reason> {
-        let until = *self.until.get_or_insert_with(|| moment::now() + self.limit);
+        let until = *self.until.get_or_insert_with(|| moment::now() + self.head);
         clock.poll(cx, until.into()).map(|()| Reason::UpstreamHeadTimeout)
+    }
+
+    /// Call it while the request is being sent, and the upstream has taken nothing of it `since` then. Ready when that was too long ago.
+    fn poll_stalled(&self, since: Instant, clock: &mut Clock, cx: &mut Context<'_>) -> Poll<Reason> {
+        clock.poll(cx, (since + self.idle).into()).map(|()| Reason::UpstreamBodyTimeout)
     }
 }
 

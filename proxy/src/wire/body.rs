@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::error::Reason;
+use crate::moment;
 use crate::wire::client::Reading;
 use crate::wire::clock::Clock;
 use crate::wire::guard::Handle;
@@ -153,9 +154,15 @@ impl Body {
         self.idle = Some(Idle { limit, reason, until: None });
     }
 
-    /// Breaks with `reason` when it is waited for at or after `at`.
+    /// Breaks with `reason` at `at`, or as soon after that as it is asked for anything but its last piece.
     pub fn deadline(&mut self, at: Instant, reason: Reason) {
         self.deadline = Some((at, reason));
+    }
+
+    fn break_off(&mut self, reason: Reason) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.source = Source::Empty;
+        self.finish(End::Error(reason));
+        Poll::Ready(Some(Err(BodyError { reason })))
     }
 
     fn finish(&mut self, end: End) {
@@ -188,6 +195,13 @@ impl http_body::Body for Body {
         let this = &mut *self;
         match this.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                // A reader that is slow to ask does not make it last for longer.
+                if let Some((at, reason)) = this.deadline
+                    && at.into_std() <= moment::recent()
+                    && !this.source.is_end_stream()
+                {
+                    return this.break_off(reason);
+                }
                 if let Some(idle) = &mut this.idle {
                     idle.until = None;
                 }
@@ -209,11 +223,7 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Pending => match this.poll_timers(cx) {
-                Poll::Ready(reason) => {
-                    this.source = Source::Empty;
-                    this.finish(End::Error(reason));
-                    Poll::Ready(Some(Err(BodyError { reason })))
-                }
+                Poll::Ready(reason) => this.break_off(reason),
                 Poll::Pending => Poll::Pending,
             },
         }

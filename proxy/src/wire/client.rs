@@ -18,6 +18,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -137,6 +138,11 @@ impl Connection {
     /// Whether nothing more of the request will be written.
     pub fn is_sent(&self) -> bool {
         self.outbound.borrow().is_over()
+    }
+
+    /// Since when the upstream takes nothing of what there is of the request.
+    pub fn stalled_since(&self) -> Option<Instant> {
+        self.outbound.borrow().stalled_since()
     }
 
     /// What it can be used for, once the answer was read.

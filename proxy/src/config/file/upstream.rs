@@ -96,7 +96,7 @@ pub struct TimeoutsFile {
     /// From the last byte of the request to the first of the response's head.
     #[schemars(example = &"15s")]
     pub head: Text<Time>,
-    /// Between two pieces of the response's body, and for a WebSocket in both directions.
+    /// Between two pieces of the response's body, or while nothing is taken of the request's; for a WebSocket in both directions.
     #[schemars(example = &"60s")]
     pub idle: Text<Time>,
 }

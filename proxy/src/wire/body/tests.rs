@@ -159,6 +159,24 @@ fn silence_and_slowness_end_a_body() {
 }
 
 #[test]
+fn a_deadline_counts_for_a_reader_that_asks_late_too() {
+    run(async {
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n";
+        let notes = Notes::default();
+        let (body, _client) = arriving(head).await;
+        let mut body = notes.watch(body);
+        body.deadline(Instant::now(), Reason::Timeout);
+        crate::moment::now();
+        assert_eq!(body.collect().await.unwrap_err().reason, Reason::Timeout);
+        assert_eq!(notes.ends(), [End::Error(Reason::Timeout)]);
+        let mut last = notes.watch(Body::full("all"));
+        last.deadline(Instant::now(), Reason::Timeout);
+        crate::moment::now();
+        assert_eq!(last.collect().await.unwrap().to_bytes(), "all", "what is all there is given");
+    });
+}
+
+#[test]
 fn no_timer_is_armed_for_a_piece_that_is_there() {
     // Without a runtime a timer would panic.
     let mut body = Body::full("abc");

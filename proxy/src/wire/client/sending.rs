@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
@@ -13,6 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::stream::Stream;
 use crate::error::Reason;
+use crate::moment;
 use crate::wire::body::Body;
 use crate::wire::headers::frames_or_routes;
 use crate::wire::joined::SMALL;
@@ -34,6 +36,8 @@ pub(super) struct Outbound {
     stage: Stage,
     /// Whether any byte of this request was written.
     pub(super) begun: bool,
+    /// Since when the other side takes nothing of what is there.
+    stalled: Option<Instant>,
     /// Who writes on, where that is not who waits for the answer.
     waker: Option<Waker>,
 }
@@ -74,6 +78,7 @@ impl Outbound {
             framing: Framing::Length(0),
             stage: Stage::Written,
             begun: false,
+            stalled: None,
             waker: None,
         }
     }
@@ -84,6 +89,7 @@ impl Outbound {
         self.bytes.shrink_to(ROOM);
         self.at = 0;
         self.begun = false;
+        self.stalled = None;
         self.stage = if body.is_some() { Stage::Open } else { Stage::Given };
         self.framing = encode(&mut self.bytes, request, body.as_ref());
         self.body = body;
@@ -92,6 +98,11 @@ impl Outbound {
     /// Whether all of the request was written.
     pub(super) fn is_written(&self) -> bool {
         self.stage == Stage::Written
+    }
+
+    /// Since when the other side takes nothing of what is there.
+    pub(super) const fn stalled_since(&self) -> Option<Instant> {
+        self.stalled
     }
 
     /// Whether nothing more of the request will be written.
@@ -197,6 +208,15 @@ impl Outbound {
 
     /// Writes what there is. Ready when there is nothing left of it.
     pub(super) fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let written = self.poll_write_all(stream, cx);
+        match written {
+            Poll::Ready(_) => self.stalled = None,
+            Poll::Pending => _ = self.stalled.get_or_insert_with(moment::now),
+        }
+        written
+    }
+
+    fn poll_write_all(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut stream = Pin::new(stream);
         loop {
             let bytes = self.bytes.get(self.at..).unwrap_or_default();
@@ -214,6 +234,7 @@ impl Outbound {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.begun = true;
+            self.stalled = None;
             self.wrote(written);
         }
         self.bytes.clear();
