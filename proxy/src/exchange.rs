@@ -114,8 +114,9 @@ async fn answer(
 
 /// The stages, in their order. The body is the request's until it is sent, then the response's.
 async fn walk(exchange: &mut Exchange, body: &mut Body, can_switch: bool) -> Result<Delivery, Stop> {
-    head::clean(exchange)?;
+    let found = head::clean(exchange)?;
     policy::route(exchange)?;
+    head::strip(exchange, found)?;
     policy::limits(exchange)?;
     chain::request(exchange).await?;
     policy::late_limits(exchange)?;

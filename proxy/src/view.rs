@@ -26,7 +26,7 @@ use crate::snapshot::{Plugin, Snapshot};
 use crate::telemetry::config::LogInclude;
 use crate::telemetry::metrics::{Counter, Histogram, Scraper};
 use crate::telemetry::scope::{ListenerScope, RouteScope, WorkerScope};
-use crate::upstream::{Client, Pools};
+use crate::upstream::{Breaker, Client, Pools};
 use crate::vitals::Vitals;
 use events::Events;
 use held::Allowance;
@@ -296,6 +296,10 @@ impl View {
 
     pub(crate) fn scrape_paths(&self, listener: usize) -> &[Arc<str>] {
         self.listeners.get(listener).map(|listener| listener.scrape.as_slice()).unwrap_or_default()
+    }
+
+    pub(crate) fn breakers(&self) -> impl Iterator<Item = &Breaker> {
+        self.upstreams.iter().filter_map(|client| client.cluster().breaker())
     }
 
     pub(crate) fn upstream(&self, index: usize) -> Option<&Client> {

@@ -142,6 +142,14 @@ async fn other_upstreams_are_not_concerned() {
 }
 
 #[tokio::test]
+async fn one_whose_time_is_over_is_not_called_open_although_nobody_asks() {
+    let proxy = start(nowhere(), "{ consecutive_failures: 1, open_for: 1s }");
+    assert_eq!(get(proxy.address(), "/").await.status, 502);
+    eventually("it is open", || state(&proxy) == 1.0);
+    eventually("it is half open", || state(&proxy) == 0.5);
+}
+
+#[tokio::test]
 async fn slow_uploads_do_not_open_it() {
     let origin = origin().start();
     let proxy = proxy()

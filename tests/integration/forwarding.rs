@@ -28,9 +28,15 @@ fn a_stranger_is_not_believed() {
     let origin = origin().start();
     let proxy = proxy().origin(&origin).start();
     let forged = "x-forwarded-for: 6.6.6.6\r\nx-forwarded-proto: https\r\nx-forwarded-host: evil.test\r\nforwarded: for=6.6.6.6\r\n\
-                  x-real-ip: 6.6.6.6\r\nx-forwarded-port: 1\r\n";
+                  x-real-ip: 6.6.6.6\r\nx-forwarded-port: 1\r\nx-forwarded-prefix: /evil\r\nx-forwarded-ssl: on\r\n\
+                  connection: x-forwarded-for, forwarded, via\r\n";
     assert_eq!(ask(&proxy, forged), 200);
     let seen = origin.last();
+    for gone in ["x-real-ip", "x-forwarded-prefix", "x-forwarded-ssl"] {
+        assert!(!seen.has(gone), "{gone}");
+    }
+    assert_eq!(seen.header("x-forwarded-port"), proxy.address().port().to_string());
+    assert_eq!(seen.header("via"), "1.1 tidegate");
     assert_eq!(seen.header("x-forwarded-for"), "127.0.0.1");
     assert_eq!(seen.header("x-forwarded-proto"), "http");
     assert!(!seen.header("forwarded").contains("6.6.6.6") && !seen.header("x-forwarded-host").contains("evil"));

@@ -60,6 +60,26 @@ fn http_1_0_is_served_and_closed() {
 }
 
 #[test]
+fn a_request_that_names_no_host_is_for_the_endpoint() {
+    for protocol in ["http1", "http2"] {
+        let origin = if protocol == "http2" { origin().http2() } else { origin() }.start();
+        let proxy = proxy()
+            .config("routes: [{ name: app, upstream: app }]")
+            .config(format!(
+                "upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: {protocol}, breaker: {{ consecutive_failures: 1 }} }} }}",
+                origin.address()
+            ))
+            .start();
+        for _ in 0..2 {
+            let answer = raw(proxy.address()).send("GET /bytes/5 HTTP/1.0\r\n\r\n").response();
+            assert_eq!((answer.status(), answer.text().as_str()), (200, "xxxxx"), "{protocol}");
+            assert_eq!(origin.last().host, origin.address().to_string(), "{protocol}");
+            assert!(!origin.last().has("x-forwarded-host"));
+        }
+    }
+}
+
+#[test]
 fn a_client_that_closes_its_half_has_left() {
     let origin = origin().start();
     let proxy = proxy().origin(&origin).start();

@@ -12,6 +12,9 @@ routes:
   - { name: write, match: { path_prefix: /items, methods: [POST, PUT] }, upstream: app }
   - { name: tenant, match: { path_prefix: /items, headers: { x-tenant: acme } }, upstream: app }
   - { name: flagged, match: { path_prefix: /items, headers: { x-flag: "*" } }, upstream: app }
+  - { name: upgrade, match: { path_prefix: /items, headers: { upgrade: h2c } }, upstream: app }
+  - { name: secure, match: { path_prefix: /items, headers: { x-forwarded-proto: https } }, upstream: app }
+  - { name: behind, match: { path_prefix: /items, headers: { via: "*" } }, upstream: app }
   - { name: prefix, match: { path_prefix: /ws }, upstream: app, rewrite: { prefix: /socket, host: ws.internal } }
   - { name: root, match: { path_prefix: /gone }, upstream: app, rewrite: { prefix: / } }
 "#;
@@ -44,6 +47,10 @@ fn the_first_route_that_matches_wins() {
         ("GET /items/1", "any.test", "x-tenant: acme\r\n", "tenant", "/items/1"),
         ("GET /items/1", "any.test", "x-tenant: other\r\n", "", ""),
         ("GET /items/1", "any.test", "X-Flag: anything\r\n", "flagged", "/items/1"),
+        // What goes no further than this hop can be chosen by, and what we say ourselves cannot.
+        ("GET /items/1", "any.test", "Upgrade: h2c\r\nConnection: upgrade\r\n", "upgrade", "/items/1"),
+        ("GET /items/1", "any.test", "x-forwarded-proto: https\r\n", "", ""),
+        ("GET /items/1", "any.test", "via: 1.0 other\r\n", "behind", "/items/1"),
         ("GET /itemsx", "any.test", "x-flag: 1\r\n", "", ""),
         ("GET /ws", "any.test", "", "prefix", "/socket"),
         ("GET /ws/a", "any.test", "", "prefix", "/socket/a"),

@@ -111,6 +111,8 @@ fn a_handshake_that_is_none_is_refused() {
         let answer = raw(proxy.address()).send(format!("{request}\r\n")).response();
         assert!([400, 426].contains(&answer.status()), "{what}: {}", answer.head);
         assert_eq!(answer.json()["reason"], "invalid_upgrade", "{what}");
+        let asked = answer.header("upgrade") == Some("websocket");
+        assert_eq!(answer.status() == 426, asked, "{what}: {}", answer.head);
     }
     assert_eq!(origin.count(), 0);
     proxy.wait_for_metric("tidegate_errors_total", &[("reason", "invalid_upgrade"), ("source", "client")], 8.0);

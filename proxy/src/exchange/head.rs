@@ -17,8 +17,9 @@ pub(super) fn take(parts: Parts, https: bool, introduction: &Introduction) -> Re
     RequestHead { method, uri, version, https, host: introduction.name(), headers }
 }
 
-/// Brings the path into its one form, finds out who the client is, and removes what was meant for this hop only.
-pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
+/// Brings the path into its one form, finds out who the client is, and says so to whoever comes next, in the place of what strangers say.
+/// With what is left to be removed once the route is found: it may depend on that.
+pub(super) fn clean(exchange: &mut Exchange) -> Result<headers::Found, Stop> {
     let Exchange { view, listener, connection, introduction, record, .. } = exchange;
     let config = view.listener_config(*listener).ok_or(Reason::Internal)?;
     let record = record.as_deref_mut().ok_or(Reason::Internal)?;
@@ -33,12 +34,22 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<(), Stop> {
     let peer = connection.peer.ip().to_canonical();
     record.trusted_peer = config.trusted_proxies.iter().any(|network| network.contains(peer));
     record.client = headers::client_address(peer, &config.trusted_proxies, &record.request.headers);
-    headers::strip_request(&mut record.request.headers);
+    let found = headers::Found::among(&record.request.headers);
+    if !record.trusted_peer {
+        found.forget_claims(&mut record.request.headers);
+    }
     // The target says whom the request is for where it can, `Host` where it cannot; from here on it is `Host`, which plugins may set.
     if let Some(Ok(host)) = record.request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str())) {
         record.request.headers.insert(HOST, host);
     }
     headers::forward(&mut record.request.headers, introduction, record.trusted_peer);
+    Ok(found)
+}
+
+/// Removes what was meant for this hop only.
+pub(super) fn strip(exchange: &mut Exchange, found: headers::Found) -> Result<(), Stop> {
+    let record = exchange.record()?;
+    found.strip_request(&mut record.request.headers);
     // What hyper answers itself: the upstream must not be asked to do so again.
     record.request.headers.remove(EXPECT);
     headers::add_via(&mut record.request.headers, record.request.version);

@@ -130,9 +130,20 @@ impl<C: Clock + Clone> Breaker<C> {
         Self { config, clock, word: AtomicU64::new(0), failures: AtomicU32::new(0), slow: Mutex::new(slow), observer }
     }
 
-    /// Whether requests may pass now. An open breaker whose time is over is still open until somebody asks to pass.
+    /// Whether requests may pass now. An open breaker whose time is over is open until somebody asks to pass, or calls [`Breaker::tick`].
     pub fn state(&self) -> State {
         State::of(self.word.load(Ordering::Acquire))
+    }
+
+    /// Takes note that the time of an open breaker is over, so that what is said of it is right although nobody asks to pass. Call it every
+    /// second or so.
+    pub fn tick(&self) {
+        if self.state() == State::Open {
+            let mut slow = self.lock();
+            if self.state() == State::Open && self.left(&slow).is_none() {
+                self.half_open(&mut slow);
+            }
+        }
     }
 
     /// Asks to pass.
@@ -147,19 +158,26 @@ impl<C: Clock + Clone> Breaker<C> {
         match State::of(word) {
             State::Closed => self.pass(word),
             State::HalfOpen => self.probe(&mut slow, word),
-            State::Open => {
-                let elapsed: Duration = self.clock.now().duration_since(slow.opened).into();
-                match self.config.open_for.checked_sub(elapsed).filter(|left| !left.is_zero()) {
-                    Some(left) => self.refuse(left),
-                    None => {
-                        slow.probes = 0;
-                        slow.succeeded = 0;
-                        let word = self.enter(State::HalfOpen);
-                        self.probe(&mut slow, word)
-                    }
+            State::Open => match self.left(&slow) {
+                Some(left) => self.refuse(left),
+                None => {
+                    let word = self.half_open(&mut slow);
+                    self.probe(&mut slow, word)
                 }
-            }
+            },
         }
+    }
+
+    /// How long it stays open.
+    fn left(&self, slow: &Slow<C>) -> Option<Duration> {
+        let elapsed: Duration = self.clock.now().duration_since(slow.opened).into();
+        self.config.open_for.checked_sub(elapsed).filter(|left| !left.is_zero())
+    }
+
+    fn half_open(&self, slow: &mut Slow<C>) -> u64 {
+        slow.probes = 0;
+        slow.succeeded = 0;
+        self.enter(State::HalfOpen)
     }
 
     fn pass(&self, word: u64) -> Admission<'_, C> {

@@ -32,6 +32,10 @@ pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
         {
             return died;
         }
+        // What h2 would not send is our fault.
+        if h2.reason().is_none() {
+            return Fault { reason: Reason::Internal, died: false };
+        }
         return if h2.is_remote() { Fault { died: false, ..died } } else { protocol };
     }
     if find::<io::Error>(error).is_some() { died } else { protocol }

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::error::Reason;
-use crate::wire::guard::head::is_host;
+use crate::wire::guard::head::{is_host, is_method, is_target};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -25,8 +25,14 @@ pub(super) fn check(parts: &Parts, max_headers: usize) -> Result<(), Reason> {
 fn is_well_formed(parts: &Parts) -> bool {
     let path = parts.uri.path();
     let path_fits = path.starts_with('/') || (path == "*" && parts.method == Method::OPTIONS);
+    let target_fits = parts.uri.path_and_query().is_some_and(|target| is_target(target.as_str().as_bytes()));
     let scheme_fits = matches!(parts.uri.scheme_str(), Some("http" | "https"));
-    parts.method != Method::CONNECT && path_fits && scheme_fits && authority_fits(parts) && fields_fit(&parts.headers)
+    is_method(parts.method.as_str().as_bytes())
+        && path_fits
+        && target_fits
+        && scheme_fits
+        && authority_fits(parts)
+        && fields_fit(&parts.headers)
 }
 
 /// One authority, from `:authority` or `Host`, and the same where both are there.

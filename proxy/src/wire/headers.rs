@@ -7,8 +7,8 @@ pub mod forwarded;
 mod tests;
 
 use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{Uri, Version};
 
@@ -25,19 +25,7 @@ const VIA_2: HeaderValue = HeaderValue::from_static("2.0 tidegate");
 /// Removes from a request what is between the client and us (RFC 9110, 7.6.1). `TE: trailers` stays, since we pass
 /// trailers on. A WebSocket's `Upgrade` goes too: [`set_upgrade`](crate::wire::upgrade::set_upgrade) puts it back.
 pub fn strip_request(headers: &mut HeaderMap) {
-    let found = Found::among(headers);
-    // Before anything is removed, since `Connection` names it too.
-    let trailers = found.others
-        && headers
-            .get_all(TE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
-    found.strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION, TE]);
-    if trailers {
-        headers.insert(TE, TRAILERS);
-    }
+    Found::among(headers).strip_request(headers);
 }
 
 /// Removes from a response what is between the upstream and us.
@@ -46,20 +34,24 @@ pub fn strip_response(headers: &mut HeaderMap) {
     found.strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE]);
 }
 
-/// Which headers of one hop there are: one look at the names that are there costs less than looking up each that could be.
-struct Found {
+/// Which headers there are of one hop, and about hops before: one look at the names that are there costs less than looking up each that
+/// could be.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
     connection: bool,
     /// Whether `Connection` names others; nearly always it names nothing.
     nominates: bool,
-    /// Any that is not `Connection`.
+    /// Any of one hop that is not `Connection`.
     others: bool,
+    /// Any that says something of hops before.
+    claims: bool,
 }
 
 // === impl Found ===
 
 impl Found {
-    fn among(headers: &HeaderMap) -> Self {
-        let mut found = Self { connection: false, nominates: false, others: false };
+    pub fn among(headers: &HeaderMap) -> Self {
+        let mut found = Self { connection: false, nominates: false, others: false, claims: false };
         for (name, value) in headers {
             match name.as_str() {
                 "connection" => {
@@ -73,10 +65,36 @@ impl Found {
                 | "transfer-encoding"
                 | "proxy-authenticate"
                 | "proxy-authorization" => found.others = true,
-                _ => {}
+                name => found.claims |= is_claim(name),
             }
         }
         found
+    }
+
+    /// As [`strip_request`].
+    pub fn strip_request(&self, headers: &mut HeaderMap) {
+        // Before anything is removed, since `Connection` names it too.
+        let trailers = self.others
+            && headers
+                .get_all(TE)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+        self.strip(headers, &[KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION, TE]);
+        if trailers {
+            headers.insert(TE, TRAILERS);
+        }
+    }
+
+    /// Removes what somebody who is not trusted says of hops before; [`forward`] does so with what it sets itself.
+    pub fn forget_claims(&self, headers: &mut HeaderMap) {
+        if self.claims {
+            let claims: Vec<_> = headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
+            for name in claims {
+                headers.remove(name);
+            }
+        }
     }
 
     /// Removes what `Connection` names, and `names`.
@@ -85,11 +103,10 @@ impl Found {
             let nominating: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
             for value in nominating.iter().filter(|value| nominates(value)) {
                 for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                    // A client must not make us forget whom it asked, or how long its message is.
+                    // A client must not make us forget whom it asked, how long its message is, or what we say of it.
                     if let Ok(name) = HeaderName::from_bytes(name)
-                        && name != HOST
-                        && name != http::header::CONTENT_LENGTH
-                        && name != TE
+                        && ![HOST, CONTENT_LENGTH, TE, FORWARDED].contains(&name)
+                        && !is_claim(name.as_str())
                     {
                         headers.remove(name);
                     }
@@ -105,6 +122,11 @@ impl Found {
             }
         }
     }
+}
+
+/// Whether a field of this name, in lower case, tells of hops before; `Forwarded` apart.
+fn is_claim(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || name == "x-real-ip"
 }
 
 fn nominates(value: &HeaderValue) -> bool {

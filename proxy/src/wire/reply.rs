@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::error::Reason;
@@ -43,10 +43,13 @@ impl<'a> Problem<'a> {
         self.with_status(self.reason.status())
     }
 
-    /// The answer to a WebSocket handshake in a version that is not 13 (RFC 6455, 4.4).
+    /// The answer to a WebSocket handshake in a version that is not 13 (RFC 6455, 4.4; RFC 9110, 15.5.22).
     pub fn upgrade_required(&self) -> Response<Body> {
         let mut response = self.with_status(StatusCode::UPGRADE_REQUIRED);
-        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, VERSION_13);
+        let headers = response.headers_mut();
+        headers.insert(SEC_WEBSOCKET_VERSION, VERSION_13);
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response
     }
 

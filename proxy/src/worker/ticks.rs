@@ -1,5 +1,5 @@
-//! What a worker does by the clock: hands telemetry over, closes old connections, calls the plugins' tick hooks, and
-//! measures how late its own clock is.
+//! What a worker does by the clock: hands telemetry over, closes old connections, calls the plugins' tick hooks, sees that the time of
+//! open breakers ends, and measures how late its own clock is.
 //! It sees no exchange.
 
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Worker;
+use crate::upstream::Breaker;
 use crate::{exchange, moment};
 
 /// How long a finished log line or span waits at most before it leaves the worker.
@@ -29,11 +30,14 @@ pub(super) async fn run(worker: Rc<Worker>, number: usize) {
         let now = Instant::from_std(moment::now());
         delay.record(now.saturating_duration_since(due).as_secs_f64());
         worker.scope.flush();
+        let passed = now.saturating_duration_since(round);
         if let Some(view) = worker.view.borrow().clone() {
+            if passed >= ROUND {
+                view.breakers().for_each(Breaker::tick);
+            }
             exchange::tick(&view, now.into_std());
             exchange::breaker_transitions(&view);
         }
-        let passed = now.saturating_duration_since(round);
         if passed >= ROUND {
             worker.pools.reap();
             let total = metrics.worker_total_busy_duration(0);

@@ -23,7 +23,7 @@ pub struct ListenerFile {
     pub address: Text<SocketAddr>,
     /// Speak TLS, with HTTP/2 and HTTP/1.1 by ALPN. Without it the listener speaks cleartext HTTP/1.1 and HTTP/2.
     pub tls: Option<ListenerTlsFile>,
-    /// The proxies in front whose `Forwarded` and `X-Forwarded-*` are believed.
+    /// The proxies in front whose `Forwarded`, `X-Forwarded-*` and `X-Real-IP` are believed; anybody else's are removed.
     #[serde(default)]
     #[schemars(example = ["10.0.0.0/8", "fd00::/8"])]
     pub trusted_proxies: Vec<Text<Network>>,

@@ -40,6 +40,21 @@ fn bench(consecutive: Option<u32>, budget: Option<Quota>, probes: u32) -> Bench 
     Bench { breaker, clock, seen }
 }
 
+#[test]
+fn the_time_of_an_open_one_ends_although_nobody_asks() {
+    let bench = bench(Some(1), None, 1);
+    bench.breaker.tick();
+    bench.fail(1);
+    bench.breaker.tick();
+    assert_eq!(bench.breaker.state(), State::Open);
+    bench.clock.advance(OPEN_FOR);
+    bench.breaker.tick();
+    bench.breaker.tick();
+    assert_eq!(bench.breaker.state(), State::HalfOpen);
+    bench.permit().succeed();
+    assert_eq!(*bench.seen.lock().unwrap(), [State::Open, State::HalfOpen, State::Closed]);
+}
+
 impl Bench {
     fn permit(&self) -> Permit<'_, FakeRelativeClock> {
         match self.breaker.admit() {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, Request};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
@@ -271,12 +271,19 @@ fn encode<B>(out: &mut Vec<u8>, request: &Request<B>, body: Option<&Body>) -> Fr
         out.extend_from_slice(part.as_bytes());
     }
     let mut said = None;
+    let (mut te, mut connection) = (false, false);
     for (name, value) in request.headers() {
+        te |= name == TE;
+        connection |= name == CONNECTION;
         if name == CONTENT_LENGTH {
             said = Some(value);
         } else if name != TRANSFER_ENCODING {
             line(out, name.as_str(), value.as_bytes());
         }
+    }
+    // It is for the next hop alone (RFC 9110, 10.1.4).
+    if te && !connection {
+        line(out, CONNECTION.as_str(), b"te");
     }
     let length = match body {
         // What says that there is nothing says it on.
@@ -377,6 +384,18 @@ mod tests {
                 None,
                 vec![],
                 "GET /a?b=c HTTP/1.1\r\nhost: h\r\nx: \r\n\r\n",
+            ),
+            (
+                request("GET", "/", &[("te", "trailers")]),
+                None,
+                vec![],
+                "GET / HTTP/1.1\r\nte: trailers\r\nconnection: te\r\n\r\n",
+            ),
+            (
+                request("GET", "/", &[("te", "trailers"), ("connection", "upgrade")]),
+                None,
+                vec![],
+                "GET / HTTP/1.1\r\nte: trailers\r\nconnection: upgrade\r\n\r\n",
             ),
             (request("GET", "http://elsewhere.test", &[]), None, vec![], "GET / HTTP/1.1\r\n\r\n"),
             (request("OPTIONS", "*", &[]), None, vec![], "OPTIONS * HTTP/1.1\r\n\r\n"),

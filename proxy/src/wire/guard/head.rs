@@ -93,6 +93,16 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && all(bytes, TOKEN)
 }
 
+/// Whether this can be a request's method; `CONNECT` is for other proxies.
+pub(in crate::wire) fn is_method(bytes: &[u8]) -> bool {
+    is_token(bytes) && bytes.len() <= MAX_METHOD && bytes != b"CONNECT"
+}
+
+/// Whether `bytes` may stand in a request's target.
+pub(in crate::wire) fn is_target(bytes: &[u8]) -> bool {
+    all(bytes, TARGET)
+}
+
 /// Whether `bytes` may stand in a field's value (RFC 9110, 5.5): visible ASCII, obs-text, space and tab.
 ///
 /// Values are most of what a head is made of. Without a way out in the middle, and without a table, many bytes are looked at in one step.
@@ -198,7 +208,7 @@ impl<'a> RequestLine<'a> {
         };
         let (method, target) = memchr(b' ', line).and_then(|at| line.split_at_checked(at)).ok_or(malformed)?;
         let target = target.strip_prefix(b" ").ok_or(malformed)?;
-        if !is_token(method) || method.len() > MAX_METHOD || method == b"CONNECT" || !all(target, TARGET) {
+        if !is_method(method) || !is_target(target) {
             return Err(malformed);
         }
         if target.len() > MAX_TARGET {

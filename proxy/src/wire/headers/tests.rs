@@ -6,7 +6,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, Version};
 
 use super::{
-    Hop, Introduction, add_via, authority, client_address, forward, strip_request, strip_response, without_port,
+    Found, Hop, Introduction, add_via, authority, client_address, forward, strip_request, strip_response, without_port,
 };
 use crate::wire::config::{Network, NetworkError};
 
@@ -44,6 +44,20 @@ fn what_is_between_two_hops_goes_no_further() {
     let mut response = headers(&[("connection", "x-private"), ("x-private", "1"), ("upgrade", "h2c"), ("date", "d")]);
     strip_response(&mut response);
     assert_eq!(response, headers(&[("date", "d")]));
+}
+
+#[test]
+fn what_strangers_say_of_hops_before_is_forgotten_and_ours_cannot_be_removed() {
+    let said = [("x-forwarded-prefix", "/evil"), ("x-forwarded-tls-client-cert", "c"), ("x-real-ip", "6.6.6.6")];
+    let mut request = headers(&[&said[..], &[("accept", "b")]].concat());
+    Found::among(&request).forget_claims(&mut request);
+    assert_eq!(request, headers(&[("accept", "b")]));
+
+    let ours = [("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.1")];
+    let mut request =
+        headers(&[&ours[..], &[("connection", "X-Forwarded-For, Forwarded, x-mine"), ("x-mine", "1")]].concat());
+    strip_request(&mut request);
+    assert_eq!(request, headers(&ours));
 }
 
 #[test]

@@ -80,6 +80,8 @@ fn an_unknown_websocket_version_is_told_the_right_one() {
     let response = Problem::new(Reason::InvalidUpgrade, &Method::GET).upgrade_required();
     assert_eq!(response.status(), StatusCode::UPGRADE_REQUIRED);
     assert_eq!(response.headers()["sec-websocket-version"], "13");
+    assert_eq!(response.headers()["upgrade"], "websocket");
+    assert_eq!(response.headers()["connection"], "upgrade");
 }
 
 #[test]

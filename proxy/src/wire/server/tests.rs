@@ -460,7 +460,17 @@ fn http2_is_served_with_prior_knowledge_and_by_alpn() {
 fn http2_requests_that_contradict_themselves_are_refused() {
     run(async {
         let (mut sender, _ended, _drain) = http2(Protocol::Http2, settings()).await;
-        let cases = [("http://x/", ("host", "y")), ("http://u@x/", ("accept", "a")), ("http://x/", ("host", "x/y"))];
+        let plain = ("accept", "a");
+        let cases = [
+            ("http://x/", ("host", "y")),
+            ("http://u@x/", plain),
+            ("http://x/", ("host", "x/y")),
+            // What is refused over HTTP/1, too.
+            ("http://x/a\\b", plain),
+            ("http://x/\"a\"", plain),
+            ("http://x/a^b", plain),
+            ("http://x/?a=\u{e9}", plain),
+        ];
         for (uri, field) in cases {
             let response = sender.send_request(request(uri, &[field])).await.unwrap();
             assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{uri} {field:?}");
