@@ -64,7 +64,7 @@ fn measure(name: &str, config: &config::Telemetry) {
             let mut record = Record::begin(Rc::clone(&listener), arrival);
             record.enter(Rc::clone(&route));
             let started = record.started;
-            let attempt = record.attempt(Arc::clone(&endpoint), &mut upstream);
+            let attempt = record.attempt(Arc::clone(&endpoint), false, &mut upstream);
             (attempt.head, attempt.ended, attempt.status) = (Some(started), Some(started), Some(StatusCode::OK));
             record.response =
                 Some(ResponseHead { status: StatusCode::OK, version: Version::HTTP_11, headers: HeaderMap::new() });

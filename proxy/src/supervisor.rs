@@ -27,7 +27,7 @@ use crate::config::watch::Watcher;
 use crate::config::{Diagnostics, Loaded};
 use crate::listen;
 use crate::snapshot::{Foundation, FoundationError, Snapshot};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{self, Telemetry};
 use crate::worker;
 use signals::Signals;
 use sockets::Sockets;
@@ -65,7 +65,7 @@ pub enum Error {
     #[error(transparent)]
     Admin(#[from] admin::Error),
     #[error(transparent)]
-    Telemetry(#[from] crate::telemetry::Error),
+    Telemetry(#[from] telemetry::Error),
     #[error(transparent)]
     Foundation(#[from] FoundationError),
     #[error("cannot start the control thread: {0}")]
@@ -112,7 +112,11 @@ pub fn check(loaded: &Loaded) -> Result<(), Diagnostics> {
     for plugin in &mut strict.config.plugins {
         plugin.required = true;
     }
-    version::compile(&strict, None, &foundation).map(drop)
+    let mut faults = version::compile(&strict, None, &foundation).map_or_else(Diagnostics::into_vec, |_| Vec::new());
+    if let Err(error) = telemetry::check(&loaded.config.telemetry) {
+        faults.push(loaded.error_at(error.keys(), error.to_string()));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Diagnostics::new(faults)) }
 }
 
 async fn control(start: Start) -> Result<(), Error> {
@@ -226,7 +230,7 @@ impl Supervisor {
         };
         supervisor.adopt(&supervisor.current, opened).await?;
         supervisor.sockets.commit(&supervisor.current.config);
-        version::publish(&supervisor.foundation, &supervisor.current, true);
+        version::publish(&supervisor.foundation, &supervisor.current, &supervisor.sockets, true);
         version::say(&supervisor.current);
         if let Some(admin) = admin {
             tracing::info!(listener = "admin", address = %admin.address(), "listening");
@@ -259,7 +263,7 @@ impl Supervisor {
     async fn reload(&mut self, cause: &'static str) -> Result<u64, Diagnostics> {
         let Some(path) = self.path.clone() else { return Ok(self.current.version) };
         let result = self.try_reload(path).await;
-        version::publish(&self.foundation, &self.current, result.is_ok());
+        version::publish(&self.foundation, &self.current, &self.sockets, result.is_ok());
         match &result {
             Ok(held) => {
                 let held = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);

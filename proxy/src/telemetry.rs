@@ -56,7 +56,7 @@ pub struct Health {
 pub enum Error {
     #[error("a metric of the proxy cannot be defined")]
     Metrics(#[from] Conflict),
-    #[error("the access log cannot be opened at `{path}`")]
+    #[error("the access log cannot be opened at `{path}`: {source}")]
     AccessLog { path: String, source: io::Error },
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
@@ -66,6 +66,34 @@ pub enum Error {
 
 /// How long the last words may take.
 pub const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Looks at all that [`Telemetry::start`] needs, and leaves nothing behind.
+///
+/// # Errors
+/// As for [`Telemetry::start`].
+pub fn check(config: &config::Telemetry) -> Result<(), Error> {
+    if let Some(Output::File(path)) = config.access_log.as_ref().map(|log| Output::from(&log.output)) {
+        let is_new = !path.exists();
+        open(&Output::File(path.clone()))?;
+        if is_new {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+    otlp::Settings::of(config).map_or(Ok(()), |settings| otlp::check(&settings))
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Where in the configuration its cause is.
+    pub const fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::AccessLog { .. } => &["telemetry", "access_log", "output"],
+            Self::Endpoint { .. } => &["telemetry", "otlp", "endpoint"],
+            Self::Metrics(_) | Self::Thread(_) => &[],
+        }
+    }
+}
 
 // === impl Telemetry ===
 
@@ -171,10 +199,15 @@ impl Health {
 /// A file is opened once here, so that a wrong path is an error of the configuration and not of some later line.
 fn output(config: &config::Telemetry) -> Result<Output, Error> {
     let output = config.access_log.as_ref().map_or(Output::Stdout, |log| Output::from(&log.output));
-    if let Output::File(path) = &output {
+    open(&output)?;
+    Ok(output)
+}
+
+fn open(output: &Output) -> Result<(), Error> {
+    if let Output::File(path) = output {
         output.open().map_err(|source| Error::AccessLog { path: path.display().to_string(), source })?;
     }
-    Ok(output)
+    Ok(())
 }
 
 fn exporter(config: &config::Telemetry, registry: &Registry, catalogue: &Catalogue) -> Result<Option<Exporter>, Error> {

@@ -25,7 +25,7 @@ pub use self::breaker::{Admission, Breaker, Permit};
 pub use self::cluster::Cluster;
 pub use self::outgoing::Outgoing;
 pub use self::pools::{Client, Lease, Pools};
-pub use self::send::{Answer, Retry, SendError};
+pub use self::send::{Answer, Behalf, Retry, SendError};
 
 /// Why an upstream cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]

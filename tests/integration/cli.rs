@@ -161,6 +161,24 @@ fn a_plugin_that_does_not_load_is_an_error_to_check_even_where_a_start_goes_on_w
 }
 
 #[test]
+fn a_log_that_cannot_be_written_is_an_error_to_check_which_leaves_nothing_behind() {
+    let folder = Scratch::new();
+    let log = |path: &str| format!("{GOOD}telemetry: {{ access_log: {{ output: {path} }} }}\n");
+    folder.write("tidegate.yaml", log("no/such/folder/a.log"));
+    let checked = run(folder.path(), &["check"]);
+    assert_eq!(checked.code(), 2, "{}", checked.text());
+    for word in ["tidegate.yaml:", "telemetry.access_log.output", "no/such/folder/a.log", "No such file"] {
+        assert!(checked.text().contains(word), "{word}: {}", checked.text());
+    }
+    folder.write("tidegate.yaml", log("a.log"));
+    assert_eq!(run(folder.path(), &["check"]).code(), 0);
+    assert!(!folder.path().join("a.log").exists());
+    folder.write("a.log", "what is there stays");
+    assert_eq!(run(folder.path(), &["check"]).code(), 0);
+    assert_eq!(std::fs::read_to_string(folder.path().join("a.log")).unwrap(), "what is there stays");
+}
+
+#[test]
 fn a_demo_that_is_interrupted_ends_well_and_leaves_nothing_behind() {
     use std::io::{BufRead as _, BufReader};
     use std::process::{Command, Stdio};

@@ -34,6 +34,7 @@ async fn nobody_listens() {
     let said: Vec<_> = proxy.diagnostics().into_iter().filter(|line| line["upstream"] == "app").collect();
     assert!(said.len() == 1 || said.len() == 2, "{said:?}");
     assert!(said[0]["cause"].as_str().unwrap().contains("refused"), "{said:?}");
+    assert!(log.iter().any(|line| line["correlation_id"] == said[0]["correlation_id"]), "{said:?}");
 }
 
 #[tokio::test]
@@ -55,7 +56,10 @@ async fn too_few_file_descriptors() {
     assert!(served > 10.0 && served < 100.0, "{served}");
     let labels = [("listener", "web"), ("reason", "resources")];
     proxy.wait_for_metric("tidegate_connections_rejected_total", &labels, 100.0 - served);
-    assert_eq!(proxy.scrape().value("tidegate_errors_total", &[]), 0.0);
+    let scrape = proxy.scrape();
+    assert_eq!(scrape.value("tidegate_errors_total", &[]), 0.0);
+    let limit = scrape.value("tidegate_connections_limit", &[("listener", "web")]);
+    assert!((served..160.0).contains(&limit), "{limit}");
     let said = |word: &str| proxy.stderr_text().contains(word);
     assert!(said("the limit of file descriptors allows fewer") && said("cannot take connections"));
     drop(held);

@@ -24,7 +24,7 @@ async fn a_server_span_with_its_attempt_over_both_protocols() {
             .config("routes: [{ name: users, match: { path: \"/users/{id}\" }, upstream: app }]")
             .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
             .config(format!(
-                "telemetry: {{ service: {{ name: edge, namespace: prod, attributes: {{ host.name: here }} }}, traces: {{ interval: 50ms }},\n  otlp: {{ endpoint: \"{}\", protocol: {protocol}, headers: {{ authorization: \"${{OTLP_TOKEN:-none}}\" }} }} }}",
+                "telemetry: {{ service: {{ name: edge, namespace: prod, attributes: {{ host.name: here, service.instance.id: web-1 }} }}, traces: {{ interval: 50ms }},\n  otlp: {{ endpoint: \"{}\", protocol: {protocol}, headers: {{ authorization: \"${{OTLP_TOKEN:-none}}\" }} }} }}",
                 collector.endpoint()
             ))
             .environment("OTLP_TOKEN", "Bearer s3cret")
@@ -66,9 +66,11 @@ async fn a_server_span_with_its_attempt_over_both_protocols() {
         }
         assert_eq!(client.attributes["server.port"], origin.address().port().to_string());
         assert_eq!(client.attributes["http.response.status_code"], "200");
+        assert_eq!(client.attributes["network.protocol.version"], "1.1");
+        assert_eq!(client.attributes["url.full"], format!("http://{}/users/42?x=1", origin.address()));
         assert!(server.start_nanos <= client.start_nanos && client.end_nanos <= server.end_nanos);
         assert_eq!((&*server.resource["service.name"], &*server.resource["service.namespace"]), ("edge", "prod"));
-        assert_eq!(server.resource["host.name"], "here");
+        assert_eq!((&*server.resource["host.name"], &*server.resource["service.instance.id"]), ("here", "web-1"));
         assert_eq!(collector.headers()["authorization"], "Bearer s3cret");
         // What the origin was told is the attempt's span.
         let traceparent = origin.last().header("traceparent");
@@ -76,6 +78,37 @@ async fn a_server_span_with_its_attempt_over_both_protocols() {
         assert!(traceparent.starts_with(&format!("00-{}-{}-", server.trace_id, client.span_id)), "{traceparent}");
         assert!(traceparent.ends_with('1') || traceparent.ends_with('3'), "{traceparent}");
     }
+}
+
+#[tokio::test]
+async fn an_attempt_says_where_it_went() {
+    let (origin, collector) = (origin().start(), collector());
+    let proxy = proxy()
+        .config("routes: [{ name: old, match: { path_prefix: /old }, upstream: app, rewrite: { prefix: /new } }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}", origin.address()))
+        .config(telemetry(&collector.endpoint(), ""))
+        .start();
+    get(proxy.address(), "/old/a?token=s3cret&b=c").await;
+    eventually("the spans", || collector.spans().len() == 2);
+    let client = collector.spans().into_iter().find(|span| span.kind == 3).unwrap();
+    assert_eq!(client.attributes["url.full"], format!("http://{}/new/a?token=REDACTED&b=c", origin.address()));
+}
+
+#[tokio::test]
+async fn each_process_is_an_instance_of_its_own() {
+    let (origin, collector) = (origin().start(), collector());
+    let config = telemetry(&collector.endpoint(), "");
+    let one = proxy().origin(&origin).config(&config).start();
+    let other = proxy().origin(&origin).config(&config).start();
+    for proxy in [&one, &one, &other] {
+        get(proxy.address(), "/").await;
+    }
+    eventually("the spans", || collector.spans().len() == 6);
+    let instances: Vec<_> =
+        collector.spans().into_iter().map(|span| span.resource["service.instance.id"].clone()).collect();
+    let different: std::collections::BTreeSet<_> = instances.iter().collect();
+    assert_eq!(different.len(), 2, "{instances:?}");
+    assert!(instances.iter().all(|id| id.len() == 36 && id.as_bytes()[14] == b'4'), "{instances:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use tidegate_tests::{Authority, BlackHole, Body, Connection, Proxy, get, origin, proxy, raw, raw_origin, request};
+use tidegate_tests::{
+    Answer, Authority, BlackHole, Body, Connection, Proxy, get, origin, proxy, raw, raw_origin, request,
+};
 
 fn start(address: std::net::SocketAddr, timeouts: &str, route: &str) -> Proxy {
     proxy()
@@ -47,6 +49,49 @@ async fn a_slow_but_steady_body_is_no_timeout() {
     let proxy = start(origin.address(), "{ idle: 2s, head: 2s }", "");
     let answer = get(proxy.address(), "/drip/20/30").await;
     assert_eq!((answer.status, answer.body.len()), (200, 160));
+}
+
+#[tokio::test]
+async fn an_upstream_over_http2_that_is_late() {
+    for (path, timeouts, status, reason) in [
+        ("/hang", "{ head: 200ms }", 504, "upstream_head_timeout"),
+        ("/drip/5/60000", "{ idle: 200ms }", 200, "upstream_body_timeout"),
+    ] {
+        let origin = origin().http2().start();
+        let proxy = start(origin.address(), &format!("{timeouts}, protocol: http2"), "");
+        for http2 in [false, true] {
+            let mut client = match http2 {
+                true => Connection::http2(proxy.address()).await,
+                false => Connection::http1(proxy.address()).await,
+            };
+            let answer = client.begin(request("GET", path).body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}, http2: {http2}");
+            assert_eq!(Answer::read(answer).await.is_ok(), status == 504, "{path}: a body that was cut is not whole");
+        }
+        proxy.wait_for_metric("tidegate_errors_total", &[("source", "upstream"), ("reason", reason)], 2.0);
+    }
+}
+
+#[tokio::test]
+async fn a_client_over_http2_that_does_not_send_its_body() {
+    for (listener, timeout, source, reason) in
+        [("idle_timeout: 200ms", "30s", "client", "body_timeout"), ("idle_timeout: 30s", "200ms", "proxy", "timeout")]
+    {
+        let origin = origin().start();
+        let proxy = proxy()
+            .config(format!("listeners: [{{ name: web, address: \"127.0.0.1:0\", {listener} }}]"))
+            .config(format!("defaults: {{ timeout: {timeout} }}"))
+            .origin(&origin)
+            .start();
+        let mut client = Connection::http2(proxy.address()).await;
+        let (feed, body) = Body::fed(1);
+        feed.send("the beginning").await;
+        let answer = client.send(request("PUT", "/").body(body).unwrap()).await;
+        let status = if source == "client" { 408 } else { 504 };
+        assert_eq!((answer.status, answer.reason().as_str()), (status, reason));
+        counted(&proxy, source, reason);
+        drop(feed);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! TLS at both ends: certificates by name, ALPN, upstreams that must be who they say.
 //! It knows nothing of what is carried.
 
-use tidegate_tests::{Authority, Connection, Identity, Proxy, get, origin, proxy, raw};
+use tidegate_tests::{Authority, Connection, Identity, Proxy, get, origin, proxy, raw, websocket_over_tls};
 
 fn listener(identities: &[&Identity]) -> String {
     let certificates: Vec<_> = identities
@@ -47,6 +47,42 @@ fn cleartext_on_a_tls_port_is_refused_and_counted() {
     assert!(!answer.starts_with(b"HTTP/"));
     proxy.wait_for_metric("tidegate_connections_rejected_total", &[("reason", "tls")], 1.0);
     assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
+async fn a_websocket_over_tls_on_both_sides() {
+    let authority = Authority::new();
+    let origin = origin().tls(&authority.identity(&["live.internal"])).start();
+    let tls = format!("{{ server_name: live.internal, ca: {:?} }}", authority.file());
+    let proxy = proxy()
+        .config(listener(&[&authority.identity(&["site.test"])]))
+        .config(upstream(&origin.address().to_string(), &tls, "http1"))
+        .start();
+    let client = authority.client(&["http/1.1"]);
+    let mut socket = websocket_over_tls(proxy.address(), "site.test", client).await.unwrap();
+    for message in ["a first", &"and a long one ".repeat(10_000)] {
+        socket.send(message).await;
+        assert_eq!(socket.next().await.unwrap(), message.as_bytes());
+    }
+    assert_eq!(socket.close(1000).await, Some(1000));
+    assert_eq!(proxy.wait_for_log(1)[0]["status"], 101);
+    assert_eq!(origin.last().header("x-forwarded-proto"), "https");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_up() {
+    let (old, new, origin) = (Authority::new(), Authority::new(), origin().start());
+    let identity = old.identity(&["site.test"]);
+    let proxy = proxy().config(listener(&[&identity])).origin(&origin).start();
+    let mut before = Connection::tls(proxy.address(), "site.test", old.client(&["h2"])).await.unwrap();
+    let renewed = new.identity(&["site.test"]);
+    std::fs::copy(&renewed.key, &identity.key).unwrap();
+    std::fs::copy(&renewed.certificate, &identity.certificate).unwrap();
+    proxy.wait_for_metric("tidegate_config_version", &[], 2.0);
+    let mut after = Connection::tls(proxy.address(), "site.test", new.client(&["h2"])).await.unwrap();
+    assert_eq!(after.get("/").await.status, 200);
+    assert_eq!(before.get("/").await.status, 200, "who is connected stays so");
+    assert!(Connection::tls(proxy.address(), "site.test", old.client(&["h2"])).await.is_err());
 }
 
 fn upstream(address: &str, tls: &str, protocol: &str) -> String {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate_tests::{Connection, RawConnection, eventually, get, nowhere, origin, proxy, raw, raw_origin};
+use tidegate_tests::{
+    Answer, Body, Connection, RawConnection, eventually, get, nowhere, origin, proxy, raw, raw_origin, request,
+};
 
 #[tokio::test]
 async fn round_robin_by_weight() {
@@ -22,6 +24,29 @@ async fn round_robin_by_weight() {
         assert_eq!(client.get("/").await.status, 200);
     }
     assert_eq!((first.count(), second.count()), (10, 20));
+}
+
+#[tokio::test]
+async fn an_upstream_over_http2_that_goes_and_comes_back() {
+    let first = origin().http2().start();
+    let address = first.address();
+    let proxy = proxy()
+        .config("routes: [{ name: app, upstream: app }]")
+        .config(format!("upstreams: {{ app: {{ endpoints: [\"{address}\"], protocol: http2 }} }}"))
+        .start();
+    let mut client = Connection::http2(proxy.address()).await;
+    assert_eq!(client.get("/").await.status, 200);
+    // Within an answer: what was cut is not taken for whole.
+    let cut = client.begin(request("GET", "/drip/5/60000").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(cut.status(), 200);
+    first.stop();
+    assert!(Answer::read(cut).await.is_err());
+    let labels = [("source", "upstream"), ("reason", "upstream_body_incomplete")];
+    proxy.wait_for_metric("tidegate_errors_total", &labels, 1.0);
+    assert_eq!(client.get("/").await.status, 502);
+    let second = origin().http2().at(address).start();
+    assert_eq!(client.get("/").await.status, 200);
+    assert_eq!(second.count(), 1);
 }
 
 #[tokio::test]

@@ -42,4 +42,4 @@ pub use raw::{RawConnection, RawMessage, nowhere, raw};
 pub use raw_origin::{RawOrigin, raw_origin};
 pub use scrape::{Metrics, Sample};
 pub use scratch::Scratch;
-pub use websocket::{WebSocket, websocket};
+pub use websocket::{WebSocket, websocket, websocket_over_tls};

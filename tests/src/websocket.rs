@@ -1,19 +1,27 @@
 //! A WebSocket client.
 //! It knows nothing of what it talks to.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderMap;
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
 /// An open WebSocket.
-#[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Io>>,
     /// The headers of the 101.
     pub headers: HeaderMap,
 }
@@ -24,11 +32,28 @@ pub async fn websocket(address: SocketAddr, path: &str, headers: &[(&'static str
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
+    open(request, Box::new(TcpStream::connect(address).await.unwrap())).await
+}
+
+/// Opens a WebSocket over TLS, to the server `name`.
+pub async fn websocket_over_tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> Result<WebSocket, u16> {
     let stream = TcpStream::connect(address).await.unwrap();
+    let stream = TlsConnector::from(config).connect(name.to_owned().try_into().unwrap(), stream).await.unwrap();
+    let request = format!("wss://{name}/websocket").into_client_request().unwrap();
+    open(request, Box::new(stream)).await
+}
+
+async fn open(request: http::Request<()>, stream: Box<dyn Io>) -> Result<WebSocket, u16> {
     match tokio_tungstenite::client_async(request, stream).await {
         Ok((stream, response)) => Ok(WebSocket { stream, headers: response.headers().clone() }),
         Err(tokio_tungstenite::tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
         Err(error) => panic!("the handshake failed: {error:?}"),
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("headers", &self.headers).finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Reason, Source};
 use crate::exchange::{Exchange, Refusal, Stop, chain, request_body};
 use crate::moment;
 use crate::telemetry::record::{BreakerDecision, CopiedHeaders, Record, ResponseHead};
-use crate::upstream::{self, Admission, Breaker, Client, Outgoing, Retry, SendError};
+use crate::upstream::{self, Admission, Behalf, Breaker, Client, Outgoing, Retry, SendError};
 use crate::view::{Keep, RouteView};
 use crate::wire::body::Body;
 use crate::wire::client::{Head, Upgraded};
@@ -125,7 +125,7 @@ async fn tries(
         let endpoint = client.pick(avoid).ok_or(Reason::NoEndpoint)?;
         let text = client.endpoint(endpoint).map(Arc::clone).ok_or(Reason::NoEndpoint)?;
         let headers = request.as_mut().ok_or(Reason::Internal)?.headers_mut();
-        exchange.record()?.attempt(text, headers);
+        exchange.record()?.attempt(text, client.cluster().is_https(), headers);
         if asks {
             chosen(exchange, route, headers).await?;
         }
@@ -133,13 +133,12 @@ async fn tries(
             headers.insert(HOST, HeaderValue::from_str(endpoint).map_err(|_| Reason::Internal)?);
         }
         exchange.lay();
+        let behalf = Behalf {
+            interim: exchange.interim.as_ref(),
+            correlation_id: exchange.record.as_deref().map(|record| &*record.correlation.id),
+        };
         // In one expression, so that there is no place for the answer beside what waits for it.
-        let failed = match answered(
-            client.send(endpoint, &mut request, exchange.interim.as_ref()).await,
-            exchange,
-            body,
-            key.as_ref(),
-        ) {
+        let failed = match answered(client.send(endpoint, &mut request, behalf).await, exchange, body, key.as_ref()) {
             Ok(granted) => return Ok(granted),
             Err(failed) => failed?,
         };
@@ -180,6 +179,7 @@ fn answered(
             attempt.reused = answer.reused;
             let Head { status, version, headers } = answer.head;
             attempt.status = Some(status);
+            attempt.version = Some(version);
             let head = ResponseHead { status, version, headers };
             let granted = switched(&head, key, answer.upgraded).map_err(|reason| Err(reason.into()))?;
             record.response = Some(head);
@@ -198,6 +198,8 @@ fn answered(
                 return Err(Err(stop));
             }
             attempt.error = Some(reason);
+            let (correlation_id, endpoint) = (&*record.correlation.id, &*attempt.endpoint);
+            tracing::debug!(correlation_id, endpoint, reason = reason.as_str(), "attempt failed");
             let again = broken.is_none() && error.retry == Retry::Safe;
             Err(Ok(Failed { reason, reused: error.reused, again }))
         }
@@ -244,7 +246,9 @@ fn prepare(
         None => record.request.uri.path_and_query().cloned(),
         Some(_) => {
             let uri = &record.request.uri;
-            Some(route.rewrite.target(&route.path, uri.path(), uri.query()).map_err(|_| Reason::Internal)?)
+            let target = route.rewrite.target(&route.path, uri.path(), uri.query()).map_err(|_| Reason::Internal)?;
+            record.sent.target = Some(Box::new(target.clone()));
+            Some(target)
         }
     };
     // Kept only where somebody looks at it later: it is not free.

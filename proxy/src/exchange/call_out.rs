@@ -16,7 +16,7 @@ use crate::moment;
 use crate::plugin::contract::{Answer, CallOut};
 use crate::telemetry::record::Record;
 use crate::telemetry::trace_context::SpanId;
-use crate::upstream::{Admission, Breaker, Client, Outgoing, Retry};
+use crate::upstream::{Admission, Behalf, Breaker, Client, Outgoing, Retry};
 use crate::view::View;
 use crate::wire::body::Body;
 use crate::wire::headers;
@@ -43,8 +43,10 @@ pub(super) fn begin(
     headers::strip_request(request.headers_mut());
     // Told by the body.
     request.headers_mut().remove(CONTENT_LENGTH);
-    let name = view.upstream(upstream).map(|client| Arc::clone(client.cluster().name()));
-    let span = record.zip(name).map(|(record, name)| record.call_out(&plugin, &name, &mut request));
+    let span = record.zip(view.upstream(upstream)).map(|(record, client)| {
+        let upstream = (client.cluster().name(), client.cluster().is_https());
+        record.call_out(&plugin, upstream, &mut request)
+    });
     let view = Rc::clone(view);
     let done = async move {
         let begun = moment::now();
@@ -108,7 +110,7 @@ async fn tries(
             request.headers_mut().insert(HOST, HeaderValue::from_str(text).map_err(|_| Reason::Internal)?);
         }
         *last = Some(Arc::clone(text));
-        match client.send(endpoint, &mut request, None).await {
+        match client.send(endpoint, &mut request, Behalf::default()).await {
             Ok(answer) => {
                 let body = whole(answer.body).await?;
                 drop(answer.lease);

@@ -103,6 +103,12 @@ impl Sockets {
         }
     }
 
+    /// How many connections of clients each listener of the version in force can hold.
+    pub(super) fn limits<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (&'a str, u32)> {
+        let max = self.ceiling.max();
+        config.listeners.iter().map(move |listener| (&*listener.name, listener.max_connections.get().min(max)))
+    }
+
     /// Where each listener of the version in force listens.
     pub(super) fn addresses(&self, config: &Config) -> Vec<(Arc<str>, SocketAddr)> {
         let addresses = keys(config).into_iter().zip(&config.listeners);

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use tidegate_abi::Hook;
 use tokio::task::spawn_blocking;
 
+use super::sockets::Sockets;
 use crate::config::{self, Config, Diagnostic, Diagnostics, Loaded};
 use crate::snapshot::{BuildError, Foundation, Plugin, Snapshot};
 
@@ -62,8 +63,8 @@ pub(super) fn not_usable(error: impl Display) -> Diagnostics {
     Diagnostic::without_place(error.to_string()).into()
 }
 
-/// Counts an attempt to put a version into force.
-pub(super) fn publish(foundation: &Foundation, current: &Snapshot, succeeded: bool) {
+/// Counts an attempt to put a version into force. `sockets` are those of the version that is.
+pub(super) fn publish(foundation: &Foundation, current: &Snapshot, sockets: &Sockets, succeeded: bool) {
     let shared = foundation.registry.shared();
     let runtime = &foundation.catalogue.runtime;
     let result = if succeeded { "success" } else { "failure" };
@@ -74,6 +75,9 @@ pub(super) fn publish(foundation: &Foundation, current: &Snapshot, succeeded: bo
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         shared.gauge(&runtime.config_last_reload_timestamp, &[]).set(now.as_secs_f64());
         shared.gauge(&runtime.config_version, &[]).set(current.version as f64);
+        for (listener, limit) in sockets.limits(&current.config) {
+            shared.gauge(&foundation.catalogue.admission.connections_limit, &[listener]).set(limit.into());
+        }
     }
 }
 

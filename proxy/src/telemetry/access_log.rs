@@ -23,7 +23,7 @@ use crate::telemetry::record::Record;
 pub use buffer::LogBuffer;
 pub(super) use json::push_string;
 pub use line::Ending;
-pub(super) use redact::push_redacted;
+pub(super) use redact::redacted;
 pub use stamp::Stamp;
 pub(super) use stamp::push_decimal;
 pub(super) use writer::{Counts, Output, Sender, Writer};

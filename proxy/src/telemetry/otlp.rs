@@ -7,13 +7,15 @@ mod tls;
 mod traces;
 mod transport;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::error::OTelSdkError;
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 
 use crate::telemetry::Error;
@@ -88,6 +90,8 @@ impl Settings {
         let own = |key: &str, value: &str| (Arc::from(key), Arc::from(value));
         let mut resource = vec![own("service.name", &service.name), own("service.version", env!("CARGO_PKG_VERSION"))];
         resource.extend(service.namespace.as_deref().map(|namespace| own("service.namespace", namespace)));
+        resource.push(own("service.instance.id", instance_id()));
+        resource.retain(|(key, _)| !service.attributes.iter().any(|(other, _)| other == key));
         resource.extend(service.attributes.iter().cloned());
         let redact_query = match &config.access_log {
             Some(log) => log.redact_query.clone(),
@@ -102,6 +106,24 @@ impl Settings {
             redact_query: redact_query.into(),
         })
     }
+}
+
+/// A random UUID for this process: two proxies of one name are two sources of the same metrics.
+fn instance_id() -> &'static str {
+    static ID: LazyLock<String> = LazyLock::new(|| {
+        // Version 4, variant 1 (RFC 9562, 5.4).
+        let bits =
+            SmallRng::from_os_rng().random::<u128>() & !(0xf000 << 64 | 0xc000 << 48) | 0x4000 << 64 | 0x8000 << 48;
+        let hex = format!("{bits:032x}");
+        [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| hex.get(part).unwrap_or_default()).join("-")
+    });
+    &ID
+}
+
+/// Whether there can be an exporter with these settings.
+pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+    runtime.block_on(async { Transport::new(settings).map(drop) })
 }
 
 // === impl Exporter ===

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::error::Reason;
@@ -118,9 +119,11 @@ pub struct RequestHead {
     pub headers: HeaderMap,
 }
 
-/// Headers that were handed on with their message.
+/// Of messages that were handed on, what is needed later.
 #[derive(Debug, Default)]
 pub struct Sent {
+    /// Where it is not as it was received.
+    pub target: Option<Box<PathAndQuery>>,
     pub request: Option<CopiedHeaders>,
     pub response: Option<CopiedHeaders>,
 }
@@ -138,8 +141,10 @@ pub struct ResponseHead {
 pub struct Attempt {
     pub span: SpanId,
     pub endpoint: Arc<str>,
-    /// The whole URL as sent, where it is known: the span's `url.full`.
-    pub url: Option<Box<str>>,
+    /// Whether it is spoken to over TLS.
+    pub https: bool,
+    /// Of the answer.
+    pub version: Option<Version>,
     pub started: Instant,
     /// When the response's head was there, or the attempt had failed; for the client span's end the body counts too.
     pub head: Option<Instant>,
@@ -217,13 +222,14 @@ impl Record {
 
     /// Begins an attempt to get an answer from `endpoint`, and writes the trace context and the correlation id into the
     /// headers that are about to be sent there.
-    pub fn attempt(&mut self, endpoint: Arc<str>, headers: &mut HeaderMap) -> &mut Attempt {
+    pub fn attempt(&mut self, endpoint: Arc<str>, https: bool, headers: &mut HeaderMap) -> &mut Attempt {
         let span = self.listener.worker.span_id();
         self.introduce(span, headers);
         let attempt = Attempt {
             span,
             endpoint,
-            url: None,
+            https,
+            version: None,
             started: moment::now(),
             head: None,
             ended: None,

@@ -78,7 +78,7 @@ pub(super) fn begin(worker: &Rc<WorkerScope>, request: RequestHead) -> Box<Recor
 pub(super) fn serve(worker: &Rc<WorkerScope>, record: &mut Record, status: u16) {
     record.enter(RouteScope::new(worker, &"users".into(), "/users/{id}", "app"));
     let mut headers = HeaderMap::new();
-    let attempt = record.attempt("10.0.0.5:3000".into(), &mut headers);
+    let attempt = record.attempt("10.0.0.5:3000".into(), false, &mut headers);
     attempt.head = Some(Instant::now());
     attempt.ended = attempt.head;
     attempt.status = StatusCode::from_u16(status).ok();

@@ -101,6 +101,11 @@ impl Cluster {
         self.breaker.as_deref()
     }
 
+    /// Whether its endpoints are spoken to over TLS.
+    pub fn is_https(&self) -> bool {
+        self.tls().is_some()
+    }
+
     pub(super) fn tls(&self) -> Option<&tls::Client> {
         self.tls.as_ref()
     }

@@ -38,6 +38,15 @@ pub struct Answer {
     pub connect: Option<Duration>,
 }
 
+/// On whose behalf a request is sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Behalf<'a> {
+    /// Who is told of interim answers. Only over HTTP/1; hyper's HTTP/2 drops them.
+    pub interim: Option<&'a Interim>,
+    /// The exchange's id, for what the log is told.
+    pub correlation_id: Option<&'a str>,
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug)]
 pub struct SendError {
@@ -78,8 +87,8 @@ impl Client {
     ///
     /// The request has the target of the upstream's view, a `Host` header, and no hop-by-hop headers but those of an upgrade.
     /// The connect timeout bounds connecting; the head timeout counts from the end of the request's body. While the body is being
-    /// sent, its own timeouts and the exchange's count, and the idle timeout where the upstream takes nothing of it. Interim answers are passed to `interim` over HTTP/1, and change
-    /// no timeout; hyper's HTTP/2 drops them.
+    /// sent, its own timeouts and the exchange's count, and the idle timeout where the upstream takes nothing of it. Interim answers change
+    /// no timeout.
     ///
     /// # Errors
     /// With the reason to report, and whether the request is back in its place to be sent again.
@@ -87,7 +96,7 @@ impl Client {
         &self,
         endpoint: usize,
         request: &mut Option<Request<Outgoing>>,
-        interim: Option<&Interim>,
+        behalf: Behalf<'_>,
     ) -> Result<Answer, SendError> {
         let Some((face, address)) = self.face(endpoint) else {
             return Err(SendError { reason: Reason::NoEndpoint, retry: Retry::Never, reused: false });
@@ -96,7 +105,7 @@ impl Client {
         // Connecting is rare and its future large: boxed, it is not part of the future of every exchange (of 11 KiB, 6 stay).
         let carrier = match self.carrier(face) {
             Some(carrier) => Ok((carrier, None)),
-            None => Box::pin(self.open(face, address)).await,
+            None => Box::pin(self.open(face, address, behalf.correlation_id)).await,
         };
         let connect = match carrier {
             Ok((carrier, connect)) => {
@@ -109,7 +118,7 @@ impl Client {
             }
         };
         let reused = connect.is_none();
-        match self.exchange(&mut lease.carrier, request, reused, interim).await {
+        match self.exchange(&mut lease.carrier, request, reused, behalf.interim).await {
             Ok((head, body)) => {
                 let upgraded = lease.upgrade(head.status);
                 Ok(Answer { head, body, upgraded, lease, reused, connect })
@@ -130,10 +139,15 @@ impl Client {
     }
 
     /// A connection where none is there, and how long it took where it is a new one.
-    async fn open(&self, face: &Face, endpoint: &Endpoint) -> Result<(Carrier, Option<Duration>), Reason> {
+    async fn open(
+        &self,
+        face: &Face,
+        endpoint: &Endpoint,
+        id: Option<&str>,
+    ) -> Result<(Carrier, Option<Duration>), Reason> {
         let slot = &face.slot;
         if self.cluster.config().protocol == Protocol::Http1 {
-            return self.dial(face, endpoint).await;
+            return self.dial(face, endpoint, id).await;
         }
         let waiting = Instant::now();
         let _dialing = slot.dialing.lock().await;
@@ -144,27 +158,33 @@ impl Client {
         if let Some((_, reason)) = slot.failed.get().filter(|(at, _)| *at >= waiting) {
             return Err(reason);
         }
-        let dialed = self.dial(face, endpoint).await;
+        let dialed = self.dial(face, endpoint, id).await;
         if let Err(reason) = &dialed {
             slot.failed.set(Some((Instant::now(), *reason)));
         }
         dialed
     }
 
-    async fn dial(&self, face: &Face, endpoint: &Endpoint) -> Result<(Carrier, Option<Duration>), Reason> {
+    async fn dial(
+        &self,
+        face: &Face,
+        endpoint: &Endpoint,
+        id: Option<&str>,
+    ) -> Result<(Carrier, Option<Duration>), Reason> {
         let started = Instant::now();
         let connected = connect::connect(&self.cluster, endpoint, &self.resolver, &face.slot.open).await;
         let opened = match connected {
             Ok(opened) => {
                 if face.slot.unreachable.replace(false) {
-                    tracing::info!(upstream = %self.cluster.name(), endpoint = %face.text, "endpoint is reachable again");
+                    let (upstream, endpoint) = (self.cluster.name(), &face.text);
+                    tracing::info!(correlation_id = id, %upstream, %endpoint, "endpoint is reachable again");
                 }
                 opened
             }
             Err(connect::Failed { reason, cause }) => {
                 if !face.slot.unreachable.replace(true) {
                     let (upstream, endpoint, reason) = (self.cluster.name(), &face.text, reason.as_str());
-                    tracing::warn!(%upstream, %endpoint, reason, cause, "cannot connect to an endpoint");
+                    tracing::warn!(correlation_id = id, %upstream, %endpoint, reason, cause, "cannot connect to an endpoint");
                 }
                 return Err(reason);
             }

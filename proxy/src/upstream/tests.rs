@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use self::origin::Origin;
 use super::config::{Balance, Endpoint, Pool, Protocol, Timeouts, Upstream};
-use super::{Answer, Client, Cluster, Outgoing, Pools, Retry, SendError};
+use super::{Answer, Behalf, Client, Cluster, Outgoing, Pools, Retry, SendError};
 use crate::error::Reason;
 use crate::telemetry::metrics::catalogue::Catalogue;
 use crate::telemetry::metrics::{Registry, Value};
@@ -82,14 +82,14 @@ fn get(path: &str) -> Request<Body> {
 
 /// Sends to the first endpoint.
 async fn send(client: &Client, request: Request<Body>) -> Result<Answer, SendError> {
-    client.send(0, &mut Some(request.map(Outgoing::new)), None).await
+    client.send(0, &mut Some(request.map(Outgoing::new)), Behalf::default()).await
 }
 
 /// Sends to the first endpoint, and once more where that is safe.
 async fn send_safely(client: &Client, request: Request<Body>) -> Result<Answer, SendError> {
     let mut request = Some(request.map(Outgoing::new));
-    match client.send(0, &mut request, None).await {
-        Err(SendError { retry: Retry::Safe, .. }) => client.send(0, &mut request, None).await,
+    match client.send(0, &mut request, Behalf::default()).await {
+        Err(SendError { retry: Retry::Safe, .. }) => client.send(0, &mut request, Behalf::default()).await,
         answered => answered,
     }
 }
@@ -109,7 +109,7 @@ async fn read(answer: Answer) -> (u16, Bytes, bool) {
 
 async fn refused(client: &Client, request: Request<Body>) -> (Reason, Option<Request<Outgoing>>) {
     let mut request = Some(request.map(Outgoing::new));
-    match client.send(0, &mut request, None).await {
+    match client.send(0, &mut request, Behalf::default()).await {
         Ok(answer) => panic!("{:?}", answer.head),
         Err(error) => (error.reason, request.filter(|_| error.retry == Retry::Safe)),
     }

@@ -37,7 +37,8 @@ pub struct ServiceFile {
     /// `service.namespace`.
     #[schemars(length(min = 1), example = &"prod")]
     pub namespace: Option<String>,
-    /// More attributes of the resource.
+    /// More attributes of the resource, or others in the place of those that are sent anyway: `service.name`, `service.namespace`,
+    /// `service.version`, and `service.instance.id`, a UUID that is new with each start.
     #[schemars(schema_with = "attributes")]
     pub attributes: Named<String>,
 }

@@ -24,6 +24,14 @@ pub(in crate::telemetry) fn push_redacted(query: &str, names: &[Arc<str>], out: 
     }
 }
 
+/// The query with the values of these parameters replaced.
+pub(in crate::telemetry) fn redacted(query: Option<&str>, names: &[Arc<str>]) -> Option<String> {
+    let query = query?;
+    let mut text = Vec::with_capacity(query.len());
+    push_redacted(query, names, &mut text);
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Compares without case, and sees through percent-encoding.
 fn same(encoded: &str, name: &str) -> bool {
     let mut bytes = encoded.bytes();

@@ -20,6 +20,11 @@ use super::{Kind, Snapshot};
 /// The attributes that the HTTP convention has as integers; a scrape knows only text.
 const INTEGERS: [&str; 2] = ["http.response.status_code", "server.port"];
 
+/// Whether a gauge of this unit counts things, or bytes: what can be added up is an UpDownCounter in OpenTelemetry's terms.
+fn is_amount(unit: &str) -> bool {
+    unit.starts_with('{') && unit.ends_with('}') || unit == "By"
+}
+
 impl Snapshot {
     /// The request that carries all of the snapshot, cumulative since [`Snapshot::started`], for the resource with these
     /// attributes.
@@ -51,6 +56,11 @@ impl Snapshot {
                 aggregation_temporality: temporality,
                 is_monotonic: true,
             }),
+            Kind::Gauge if is_amount(&definition.unit) => metric::Data::Sum(Sum {
+                data_points: self.numbers(measured),
+                aggregation_temporality: temporality,
+                is_monotonic: false,
+            }),
             Kind::Gauge => metric::Data::Gauge(Gauge { data_points: self.numbers(measured) }),
             Kind::Histogram => metric::Data::Histogram(Histogram {
                 data_points: self.histograms(measured),
@@ -67,7 +77,8 @@ impl Snapshot {
     }
 
     fn numbers(&self, measured: &Measured) -> Vec<NumberDataPoint> {
-        let is_gauge = measured.family.definition().kind == Kind::Gauge;
+        let definition = measured.family.definition();
+        let is_gauge = definition.kind == Kind::Gauge && !is_amount(&definition.unit);
         // All points of a metric have one type: a fraction anywhere makes them floats.
         let is_whole = measured.is_whole();
         let points = measured.points.iter().map(|point| NumberDataPoint {

@@ -19,8 +19,8 @@ from closed sets or from the configuration, never from what a client sends. A la
 summed over the workers; counters and histograms count since the process began.
 
 OTLP has the name and the labels as they stand here. A scrape has the second name, and labels with `_` for `.`.
-In OTLP `http.response.status_code` and `server.port` are integers. A histogram `x` is scraped as `x_bucket`, `x_sum` and
-`x_count`.
+In OTLP `http.response.status_code` and `server.port` are integers, and a gauge of things (`{request}`) or bytes is an
+UpDownCounter. A histogram `x` is scraped as `x_bucket`, `x_sum` and `x_count`.
 
 A plugin's own metrics follow the same rules and carry the label `plugin`.
 ";

@@ -118,11 +118,13 @@ fn metric_samples(metric: &Metric) -> Vec<String> {
     };
     match metric.data.as_ref().unwrap() {
         metric::Data::Sum(sum) => {
-            assert!(sum.is_monotonic && sum.aggregation_temporality == AggregationTemporality::Cumulative as i32);
-            let base = scrape(Kind::Counter);
+            assert_eq!(sum.aggregation_temporality, AggregationTemporality::Cumulative as i32);
+            assert!(sum.data_points.iter().all(|point| point.start_time_unix_nano > 0));
+            let (kind, suffix) = if sum.is_monotonic { (Kind::Counter, "_total") } else { (Kind::Gauge, "") };
+            let base = scrape(kind);
             let points = sum.data_points.iter();
             points
-                .map(|point| format!("{base}_total{} {}", braces(&point.attributes, ""), number(point.value)))
+                .map(|point| format!("{base}{suffix}{} {}", braces(&point.attributes, ""), number(point.value)))
                 .collect()
         }
         metric::Data::Gauge(gauge) => {

@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode};
 
 use crate::error::Reason;
 use crate::moment;
+use crate::telemetry::access_log::redacted;
 use crate::telemetry::record::Record;
 use crate::telemetry::trace_context::SpanId;
 
@@ -19,6 +20,10 @@ pub struct CallOut {
     pub upstream: Arc<str>,
     pub method: Method,
     pub path: Box<str>,
+    /// Without what is redacted in logs.
+    pub query: Option<Box<str>>,
+    /// Whether the upstream is spoken to over TLS.
+    pub https: bool,
     pub started: Instant,
     /// One that has not ended was given up by the plugin, or with the exchange.
     pub ended: Option<Instant>,
@@ -30,15 +35,29 @@ pub struct CallOut {
 
 impl Record {
     /// Begins a call-out, and writes the trace context and the correlation id into its headers.
-    pub fn call_out<B>(&mut self, plugin: &Arc<str>, upstream: &Arc<str>, request: &mut Request<B>) -> SpanId {
+    pub fn call_out<B>(
+        &mut self,
+        plugin: &Arc<str>,
+        (upstream, https): (&Arc<str>, bool),
+        request: &mut Request<B>,
+    ) -> SpanId {
         let span = self.listener.worker.span_id();
         self.introduce(span, request.headers_mut());
+        let query = self
+            .listener
+            .outputs
+            .spans
+            .as_ref()
+            .and_then(|spans| redacted(request.uri().query(), &spans.redact_query))
+            .map(Into::into);
         self.call_outs.push(CallOut {
             span,
             plugin: Arc::clone(plugin),
             upstream: Arc::clone(upstream),
             method: request.method().clone(),
             path: request.uri().path().into(),
+            query,
+            https,
             started: moment::now(),
             ended: None,
             endpoint: None,

@@ -56,7 +56,8 @@ impl Record {
             exemplar: exemplar(self.trace.span.0),
         });
         for (index, attempt) in self.attempts.iter().enumerate() {
-            let Attempt { span, endpoint, started, head, ended, status, error, url: _, reused: _ } = attempt;
+            let Attempt { span, endpoint, started, head, ended, status, error, https: _, version: _, reused: _ } =
+                attempt;
             // As above: the attempt that became a session ended with its 101.
             let ended = if self.websocket { head.or(*ended) } else { *ended };
             metrics.observe_attempt(&ClientSample {

@@ -18,8 +18,8 @@ fn worker() -> Rc<WorkerScope> {
 fn the_upstream_sees_the_trace_and_the_correlation_id() {
     let mut record = begin(&worker(), request("/", &[("traceparent", PARENT), ("x-correlation-id", "abc")]));
     let mut headers = std::mem::take(&mut record.request.headers);
-    record.attempt("10.0.0.5:3000".into(), &mut headers);
-    record.attempt("10.0.0.5:3000".into(), &mut headers);
+    record.attempt("10.0.0.5:3000".into(), false, &mut headers);
+    record.attempt("10.0.0.5:3000".into(), false, &mut headers);
     let [first, second] = record.attempts.as_slice() else { panic!("{:?}", record.attempts) };
     assert_ne!(first.span, second.span);
     let expected = format!("00-12345678901234567890123456789012-{:016x}-00", second.span.0);

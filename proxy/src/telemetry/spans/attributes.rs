@@ -6,7 +6,7 @@
 use http::{Method, Version};
 use opentelemetry::{KeyValue, Value};
 
-use super::trail::Trail;
+use super::trail::{Trail, with_query};
 use crate::telemetry::record::{self, Attempt, CallOut};
 
 /// What a method that is not known is called.
@@ -71,11 +71,16 @@ pub(super) fn server(trail: &Trail) -> Vec<KeyValue> {
 
 /// Of the span of one attempt; `resend` counts from 0.
 pub(super) fn client(trail: &Trail, attempt: &Attempt, resend: usize) -> Vec<KeyValue> {
-    let mut all = Vec::with_capacity(10);
+    let mut all = Vec::with_capacity(12);
     method(&trail.method, &mut all);
     server_of(&attempt.endpoint, &mut all);
-    if let Some(url) = &attempt.url {
-        all.push(KeyValue::new("url.full", String::from(&**url)));
+    let target = match &trail.sent {
+        Some(sent) => String::from(&**sent),
+        None => with_query(&trail.path, trail.query.as_deref()),
+    };
+    all.push(url(attempt.https, &attempt.endpoint, &target));
+    if let Some(used) = attempt.version {
+        all.push(KeyValue::new("network.protocol.version", version(used)));
     }
     if let Some(status) = attempt.status {
         all.push(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
@@ -105,6 +110,7 @@ pub(super) fn call_out(call: &CallOut) -> Vec<KeyValue> {
     method(&call.method, &mut all);
     if let Some(endpoint) = &call.endpoint {
         server_of(endpoint, &mut all);
+        all.push(url(call.https, endpoint, &with_query(&call.path, call.query.as_deref())));
     }
     all.push(KeyValue::new("url.path", String::from(&*call.path)));
     if let Some(Ok(status)) = call.outcome {
@@ -125,6 +131,11 @@ pub(super) fn call_out_error(call: &CallOut) -> Option<String> {
         Some(Err(reason)) => Some(reason.as_str().to_owned()),
         Some(Ok(status)) => (status.is_client_error() || status.is_server_error()).then(|| status.as_str().to_owned()),
     }
+}
+
+/// As it was asked for there.
+fn url(https: bool, endpoint: &str, target: &str) -> KeyValue {
+    KeyValue::new("url.full", format!("{}://{endpoint}{target}", if https { "https" } else { "http" }))
 }
 
 fn server_of(endpoint: &str, all: &mut Vec<KeyValue>) {

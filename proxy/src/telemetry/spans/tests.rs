@@ -124,7 +124,7 @@ fn requests_of_plugins_are_spans_that_say_what_became_of_them() {
     let own = record.trace.span.0;
     let ask = |record: &mut Record| {
         let mut request = http::Request::get("/check?key=secret").body(()).unwrap();
-        let span = record.call_out(&"auth".into(), &"users".into(), &mut request);
+        let span = record.call_out(&"auth".into(), (&"users".into(), true), &mut request);
         let parent = request.headers()["traceparent"].to_str().unwrap().to_owned();
         assert!(parent.contains(&format!("{:016x}", span.0)), "{parent}");
         assert_eq!(request.headers()["x-request-id"], "abc");
@@ -145,6 +145,7 @@ fn requests_of_plugins_are_spans_that_say_what_became_of_them() {
     assert_eq!(errors, [None, Some("connect_failed".to_owned()), Some("cancelled".to_owned())]);
     assert_eq!(attribute(good, "http.response.status_code").as_deref(), Some("200"));
     assert_eq!(attribute(bad, "server.address").as_deref(), Some("::1"));
+    assert!(attribute(bad, "url.full").is_some_and(|url| url.starts_with("https://[::1]:80/check")));
     assert_eq!((&good.status, given_up.end_time), (&Status::Unset, server.end_time));
     assert!(matches!(bad.status, Status::Error { .. }));
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::error::Reason;
-use crate::telemetry::access_log::{Ending, push_redacted};
+use crate::telemetry::access_log::{Ending, redacted};
 use crate::telemetry::record::{Attempt, BreakerDecision, CallOut, ChildSpan, Record, SpanDetail};
 use crate::telemetry::trace_context::TraceContext;
 
@@ -26,6 +26,8 @@ pub struct Trail {
     pub(super) port: Option<u16>,
     pub(super) path: Box<str>,
     pub(super) query: Option<Box<str>>,
+    /// Path and query as they were sent upstream, where those are others.
+    pub(super) sent: Option<Box<str>>,
     pub(super) user_agent: Option<Box<str>>,
     pub(super) peer: SocketAddr,
     pub(super) client: IpAddr,
@@ -61,10 +63,11 @@ impl Trail {
     /// Takes what is needed; what is copied would otherwise hold the connection's read buffer.
     pub(in crate::telemetry) fn of(record: &mut Record, ending: &Ending) -> Self {
         let redact = record.listener.outputs.spans.as_ref().map(|queue| Arc::clone(&queue.redact_query));
-        let query = record.request.uri.query().map(|query| {
-            let mut text = Vec::with_capacity(query.len());
-            push_redacted(query, &redact.unwrap_or_default(), &mut text);
-            bounded(&String::from_utf8_lossy(&text))
+        let query =
+            redacted(record.request.uri.query(), redact.as_deref().unwrap_or_default()).map(|query| bounded(&query));
+        let sent = record.sent.target.take().map(|target| {
+            let query = redacted(target.query(), redact.as_deref().unwrap_or_default());
+            bounded(&with_query(target.path(), query.as_deref()))
         });
         let agent = |value: &HeaderValue| bounded(&String::from_utf8_lossy(value.as_bytes()));
         Self {
@@ -78,6 +81,7 @@ impl Trail {
             port: record.captured.port,
             path: bounded(record.request.uri.path()),
             query,
+            sent,
             user_agent: record.captured.user_agent.as_ref().map(agent),
             peer: record.peer,
             client: record.client,
@@ -109,6 +113,13 @@ impl Trail {
     /// How many spans it becomes.
     pub(in crate::telemetry) fn spans(&self) -> usize {
         1 + self.attempts.len() + self.children.len() + self.call_outs.len()
+    }
+}
+
+pub(super) fn with_query(path: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     }
 }
 

@@ -263,7 +263,7 @@ fn where_nobody_listens_another_endpoint_may_be_tried() {
         let (reason, mut again) = refused(&client, post("/again", "body")).await;
         assert_eq!(reason, Reason::ConnectFailed);
         let other = client.pick(Some(0)).unwrap();
-        assert_eq!(read(client.send(other, &mut again, None).await.unwrap()).await.1, "/again");
+        assert_eq!(read(client.send(other, &mut again, Behalf::default()).await.unwrap()).await.1, "/again");
     });
 }
 

@@ -14,6 +14,8 @@ metrics! {
         connections: Counter "tidegate.connections", "{connection}", { "listener": LISTENER };
         /// Connections of clients that are open.
         connections_active: Gauge "tidegate.connections.active", "{connection}", { "listener": LISTENER };
+        /// Connections of clients that a listener can hold: `max_connections`, or fewer where the process has not enough file descriptors.
+        connections_limit: Gauge "tidegate.connections.limit", "{connection}", { "listener": LISTENER };
         /// Connections of clients that were closed before their first request could be read, and failed accepts.
         connections_rejected: Counter "tidegate.connections.rejected", "{connection}", {
             "listener": LISTENER,
