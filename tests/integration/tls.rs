@@ -106,6 +106,22 @@ async fn upstreams_over_tls() {
     }
 }
 
+#[tokio::test]
+async fn an_upstream_that_vouches_for_itself() {
+    let authority = Authority::new();
+    let itself = authority.self_signed("users.internal");
+    let origin = origin().tls(&itself).start();
+    let tls = |name: &str, ca| format!("{{ server_name: {name}, ca: {ca:?} }}");
+    let config = upstream(&origin.address().to_string(), &tls("users.internal", &itself.certificate), "http1");
+    assert_eq!(get(proxy().config(config).start().address(), "/").await.status, 200);
+    let count = origin.count();
+    for (name, ca) in [("other.internal", &itself.certificate), ("users.internal", &authority.file())] {
+        let proxy = proxy().config(upstream(&origin.address().to_string(), &tls(name, ca), "http1")).start();
+        assert_eq!(get(proxy.address(), "/").await.reason(), "tls_failed");
+    }
+    assert_eq!(origin.count(), count);
+}
+
 async fn refused(tls: String, origin: &tidegate_tests::Origin) -> Proxy {
     let proxy = proxy().config(upstream(&origin.address().to_string(), &tls, "http1")).start();
     let answer = get(proxy.address(), "/").await;

@@ -53,6 +53,17 @@ impl Authority {
         }
     }
 
+    /// One that signed itself, as `openssl req -x509` makes it: it says that it is an authority.
+    pub fn self_signed(&self, name: &str) -> Identity {
+        let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
+        Identity {
+            certificate: self.files.write("itself.pem", issuer.pem()),
+            key: self.files.write("itself.key", issuer.key().serialize_pem()),
+        }
+    }
+
     /// A client that trusts this authority alone and offers these protocols.
     pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();

@@ -205,14 +205,12 @@ fn log_and_limit(_: Option<&Collector>) -> String {
 fn everything(collector: Option<&Collector>) -> String {
     let endpoint = collector.map(Collector::endpoint).unwrap_or_default();
     format!(
-        "routes: [{{ match: {{ path: \"/users/{{id}}\" }}, upstream: app, limits: [clients], plugins: [ids, classify] }}]\n\
+        "routes: [{{ match: {{ path: \"/users/{{id}}\" }}, upstream: app, limits: [clients], plugins: [ids, hooks] }}]\n\
          upstreams: {{ app: {{ endpoints: [\"BACKEND\"], breaker: {{ consecutive_failures: 5 }} }} }}\n\
          limits: {{ clients: {{ key: client.address, rate: 1000000/s, burst: 1000000 }} }}\n\
          plugins:\n\
          \x20 ids: {{ builtin: correlation-id }}\n\
-         \x20 classify:\n\
-         \x20   builtin: request-classifier\n\
-         \x20   config: {{ label: kind, rules: [{{ path_prefix: /users, value: api }}], otherwise: other }}\n\
+         \x20 hooks: {{ file: three.wasm }}\n\
          telemetry:\n\
          \x20 otlp: {{ endpoint: \"{endpoint}\" }}\n\
          \x20 traces: {{ ratio: 0.1 }}\n\

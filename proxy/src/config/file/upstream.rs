@@ -68,7 +68,8 @@ pub struct UpstreamTlsFile {
     /// The name to ask for and to verify; the endpoint's host where it is not given.
     #[schemars(length(min = 1), example = &"users.internal")]
     pub server_name: Option<String>,
-    /// A PEM file with the authorities to trust; the system's where it is not given. Relative to the directory of the configuration.
+    /// A PEM file with the authorities to trust, or with the upstream's own certificate where it signed that itself; the system's authorities
+    /// where it is not given. Relative to the directory of the configuration.
     #[schemars(length(min = 1), example = &"certs/ca.pem")]
     pub ca: Option<String>,
     /// Verify the certificate. Without, anyone in between can read and change everything.
