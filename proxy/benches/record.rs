@@ -45,6 +45,7 @@ fn config(log: bool, ratio: Option<f64>) -> config::Telemetry {
             format: LogFormat::Json,
             output: LogOutput::File("/dev/null".into()),
             include: Vec::new(),
+            fields: Vec::new(),
             redact_query: REDACTED_QUERY.map(Arc::from).into(),
         }),
     }

@@ -337,6 +337,18 @@ fn a_guard_that_fails_lets_nobody_in_unless_that_is_said() {
 }
 
 #[test]
+fn fields_of_every_line_have_names_of_their_own() {
+    let text = |key: &str| with(&format!("telemetry: {{ access_log: {{ fields: {{ \"{key}\": x }} }} }}"));
+    assert_eq!(good(&text("environment")).config.telemetry.access_log.unwrap().fields.len(), 1);
+    for (key, said) in
+        [("status", "the proxy's own"), ("error.reason", "the proxy's own"), ("a b", "no name"), ("", "no name")]
+    {
+        let shown = bad(&text(key));
+        assert!(shown.contains(said) && shown.contains("telemetry.access_log.fields"), "{shown}");
+    }
+}
+
+#[test]
 fn bodies_that_are_not_seen_cannot_be_changed() {
     let text =
         |allow: &str| with(&format!("defaults: {{ plugins: [p] }}\nplugins: {{ p: {{ file: a, allow: {allow} }} }}"));

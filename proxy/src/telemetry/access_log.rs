@@ -35,6 +35,7 @@ pub struct AccessLog {
     service: Arc<str>,
     request_headers: Vec<Included>,
     response_headers: Vec<Included>,
+    fields: Vec<(Arc<str>, Arc<str>)>,
     pub(super) redact_query: Arc<[Arc<str>]>,
 }
 
@@ -77,7 +78,7 @@ pub const RESERVED: &[&str] = &[
     "breaker",
 ];
 
-/// Whether a plugin may not use this key.
+/// Whether nobody else may use this key.
 pub fn is_reserved_field(key: &str) -> bool {
     RESERVED.contains(&key)
         || ["request_header.", "response_header.", "error.", "limits."].iter().any(|prefix| key.starts_with(prefix))
@@ -93,6 +94,7 @@ impl AccessLog {
             service: Arc::clone(service),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
+            fields: config.fields.clone(),
             redact_query: config.redact_query.clone().into(),
         };
         for include in &config.include {

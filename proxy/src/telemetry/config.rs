@@ -87,6 +87,8 @@ pub struct AccessLog {
     pub output: LogOutput,
     /// Headers to add, as `request_header.<name>` and `response_header.<name>`.
     pub include: Vec<LogInclude>,
+    /// What every line has.
+    pub fields: Vec<(Arc<str>, Arc<str>)>,
     /// Query parameters whose value is not written, here and in spans; compared without case.
     pub redact_query: Vec<Arc<str>>,
 }

@@ -50,6 +50,7 @@ pub(super) fn config(log: Option<LogOutput>) -> config::Telemetry {
             format: LogFormat::Json,
             output,
             include: Vec::new(),
+            fields: Vec::new(),
             redact_query: vec!["token".into(), "key".into()],
         }),
     }

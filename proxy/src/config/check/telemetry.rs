@@ -7,6 +7,7 @@ use super::names::Names;
 use super::{At, Context};
 use crate::config::file::{AccessLogFile, LogFormatFile, MetricsFile, OtlpFile, OtlpProtocolFile, TelemetryFile};
 use crate::config::syntax::Output;
+use crate::telemetry::access_log::is_reserved_field;
 use crate::telemetry::config::{
     AccessLog, LogFormat, LogOutput, Metrics, Otlp, OtlpProtocol, Scrape, Service, Telemetry, Traces,
 };
@@ -40,7 +41,7 @@ pub(super) fn check(
             interval: file.traces.interval.0.0,
         },
         metrics: metrics(file.metrics, has_otlp, admin, listeners, at.key("metrics"), context),
-        access_log: access_log(file.access_log, context),
+        access_log: access_log(file.access_log, at.key("access_log"), context),
     }
 }
 
@@ -95,7 +96,18 @@ fn metrics(
     Metrics { otlp: file.otlp.unwrap_or(true) && has_otlp, interval: file.interval.0.0, scrape }
 }
 
-fn access_log(file: AccessLogFile, context: &Context<'_>) -> Option<AccessLog> {
+fn access_log(file: AccessLogFile, at: At<'_>, context: &mut Context<'_>) -> Option<AccessLog> {
+    for (key, _) in &file.fields.0 {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        let (message, help) = if is_reserved_field(key) {
+            (format!("`{key}` is a field of the proxy's own"), "take another name")
+        } else if key.is_empty() || !key.bytes().all(is_name) {
+            (format!("`{key}` is no name of a field"), "it is made of letters, digits, `_`, `.` and `-`")
+        } else {
+            continue;
+        };
+        context.error_at_key(at.key("fields").key(key), message, help);
+    }
     let output = match file.output.0 {
         Output::Off => return None,
         Output::Stdout => LogOutput::Stdout,
@@ -109,6 +121,7 @@ fn access_log(file: AccessLogFile, context: &Context<'_>) -> Option<AccessLog> {
         },
         output,
         include: file.include.into_iter().map(|include| include.0).collect(),
+        fields: file.fields.0.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
         redact_query: file.redact_query.into_iter().map(Into::into).collect(),
     })
 }

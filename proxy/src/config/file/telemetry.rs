@@ -143,6 +143,9 @@ pub struct AccessLogFile {
     /// Headers to add to the line.
     #[schemars(example = ["request_header.user-agent", "response_header.content-type"])]
     pub include: Vec<Text<LogInclude>>,
+    /// Fields that every line has, as the environment it comes from. Where a plugin sets one, the plugin's counts.
+    #[schemars(schema_with = "attributes")]
+    pub fields: Named<String>,
     /// Parameters of the query whose values are not written; case does not matter.
     #[schemars(example = ["token", "key", "password"])]
     pub redact_query: Vec<String>,
@@ -222,6 +225,7 @@ impl Default for AccessLogFile {
             format: LogFormatFile::default(),
             output: Text(Output::Stdout),
             include: Vec::new(),
+            fields: Named::default(),
             redact_query: crate::telemetry::config::REDACTED_QUERY.map(str::to_owned).into(),
         }
     }

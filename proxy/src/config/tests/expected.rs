@@ -124,6 +124,7 @@ pub(super) fn ten_lines() -> Config {
                 format: LogFormat::Json,
                 output: LogOutput::Stdout,
                 include: vec![],
+                fields: vec![],
                 redact_query: redact.map(Into::into).into(),
             }),
         },
@@ -232,6 +233,7 @@ pub(super) fn full() -> Config {
                 format: LogFormat::Json,
                 output: LogOutput::Stdout,
                 include: vec![LogInclude::RequestHeader(http::header::USER_AGENT)],
+                fields: vec![("environment".into(), "production".into())],
                 redact_query: ["token", "key", "password"].map(Into::into).into(),
             }),
             ..ten.telemetry

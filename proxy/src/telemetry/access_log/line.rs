@@ -157,6 +157,11 @@ pub(super) fn details(log: &AccessLog, record: &Record, to: &mut impl Fields) {
         to.word(own!("breaker"), breaker.as_str().as_bytes());
     }
     headers(log, record, to);
+    for (key, value) in &log.fields {
+        if !record.fields.iter().any(|field| *field.key == **key) {
+            to.text(Name::Foreign(key), value.as_bytes());
+        }
+    }
     plugin_fields(record, to);
 }
 

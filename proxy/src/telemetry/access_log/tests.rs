@@ -24,6 +24,7 @@ fn log(format: LogFormat) -> AccessLog {
         format,
         output: config::LogOutput::Stdout,
         include,
+        fields: vec![("environment".into(), "a \"test\"".into()), ("tenant".into(), "nobody".into())],
         redact_query: vec!["token".into(), "key".into()],
     };
     AccessLog::new(&config, &"edge".into())
@@ -72,7 +73,7 @@ fn a_json_line_has_its_fields_in_order() {
         r#""upstream":"app","endpoint":"10.0.0.5:3000","client_address":"203.0.113.9","method":"GET","host":"api.example.com","#,
         r#""path":"/users/42","query":"a=1&token=REDACTED","protocol":"HTTP/1.1","status":200,"duration_ms":3.214,"upstream_ms":2.911,"#,
         r#""request_bytes":0,"response_bytes":512,"attempts":1,"error":null,"service":"edge","limits":{"per-client":"allowed"},"#,
-        r#""breaker":"allowed","request_header.user-agent":"curl/8","tenant":"acme","n":-9223372036854775808,"f":0.1,"nan":null,"b":true}"#,
+        r#""breaker":"allowed","request_header.user-agent":"curl/8","environment":"a \"test\"","tenant":"acme","n":-9223372036854775808,"f":0.1,"nan":null,"b":true}"#,
         "\n"
     );
     assert_eq!(write(LogFormat::Json, &record), expected);
@@ -184,7 +185,7 @@ fn logfmt_has_the_same_facts() {
         "endpoint=10.0.0.5:3000 client_address=10.0.0.1 method=GET host=api.example.com path=/users/42 query=\"q=a%20b\" ",
         "protocol=HTTP/1.1 status=200 duration_ms=3.214 upstream_ms=2.911 request_bytes=0 response_bytes=0 attempts=1 ",
         "error.source=upstream error.reason=upstream_body_incomplete service=edge limits.per-client=limited ",
-        "request_header.user-agent=curl/8 my_key=\"a b\"\n"
+        "request_header.user-agent=curl/8 environment=\"a \\\"test\\\"\" tenant=nobody my_key=\"a b\"\n"
     );
     assert_eq!(line, expected);
 }
@@ -195,7 +196,8 @@ fn text_is_for_people() {
     record.fields.push(field("tenant", Value::Text("acme".into())));
     let expected = concat!(
         "2026-01-02T03:04:05.678901Z info 10.0.0.1 \"GET /users/42?key=REDACTED HTTP/1.1\" 200 0B 3.214ms ",
-        "correlation_id=0198 host=api.example.com route=users endpoint=10.0.0.5:3000 request_header.user-agent=curl/8 tenant=acme\n"
+        "correlation_id=0198 host=api.example.com route=users endpoint=10.0.0.5:3000 request_header.user-agent=curl/8 ",
+        "environment=\"a \\\"test\\\"\" tenant=acme\n"
     );
     assert_eq!(write(LogFormat::Text, &record), expected);
 }
