@@ -179,7 +179,7 @@ async fn a_log_that_cannot_be_written_loses_lines_and_no_requests() {
             .value("tidegate_telemetry_log_lines_total", &[("outcome", "dropped"), ("reason", "write_failed")])
             > 0.0
     });
-    assert!(proxy.diagnostics().iter().any(|line| line["level"] == "error" && line.to_string().contains("/dev/full")));
+    proxy.wait_for_said(&["\"level\":\"error\"", "/dev/full"]);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn nobody_listens() {
     let labels = [("source", "upstream"), ("reason", "connect_failed"), ("route", "app")];
     proxy.wait_for_metric("tidegate_errors_total", &labels, 4.0);
     // The log says what the system said: once for each worker at most, not for each request.
-    let said: Vec<_> = proxy.diagnostics().into_iter().filter(|line| line["upstream"] == "app").collect();
+    let said = proxy.wait_for_said(&["\"upstream\":\"app\""]);
     assert!(said.len() == 1 || said.len() == 2, "{said:?}");
     assert!(said[0]["cause"].as_str().unwrap().contains("refused"), "{said:?}");
     assert!(log.iter().any(|line| line["correlation_id"] == said[0]["correlation_id"]), "{said:?}");
@@ -60,8 +60,8 @@ async fn too_few_file_descriptors() {
     assert_eq!(scrape.value("tidegate_errors_total", &[]), 0.0);
     let limit = scrape.value("tidegate_connections_limit", &[("listener", "web")]);
     assert!((served..160.0).contains(&limit), "{limit}");
-    let said = |word: &str| proxy.stderr_text().contains(word);
-    assert!(said("the limit of file descriptors allows fewer") && said("cannot take connections"));
+    proxy.wait_for_said(&["the limit of file descriptors allows fewer"]);
+    proxy.wait_for_said(&["cannot take connections"]);
     drop(held);
     eventually("there is room again", || {
         let mut client = raw(proxy.address());

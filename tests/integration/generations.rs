@@ -89,9 +89,7 @@ async fn a_module_that_does_not_load_any_more_keeps_its_generation_and_says_why(
         // Noticed without being asked, and said in the log.
         proxy.write("p.wasm", &module);
         eventually(what, || reloads(&proxy, "failure") >= (2 * number + 1) as f64);
-        let said = proxy.diagnostics();
-        let told = said.iter().any(|line| line["level"] == "error" && line.to_string().contains(why));
-        assert!(told, "{what}: {said:#?}");
+        proxy.wait_for_said(&["\"level\":\"error\"", why]);
         // And whoever asks is told.
         let answer = proxy.ask_admin("POST", "/-/reload", "");
         assert_eq!(answer.status(), 422, "{what}");

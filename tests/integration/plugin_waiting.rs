@@ -342,9 +342,8 @@ async fn who_waits_in_a_lost_instance_is_told_at_once_and_the_log_says_how_many(
     assert!(begun.elapsed() < PATIENCE / 2, "not when the route's time is over: {:?}", begun.elapsed());
     let traps = [("plugin", "p"), ("hook", "request_head"), ("outcome", "trap")];
     proxy.wait_for_metric("tidegate_plugin_calls_total", &traps, 3.0);
-    let said = proxy.stderr_text();
-    let lines: Vec<&str> = said.lines().filter(|line| line.contains("plugin failed")).collect();
-    assert!(lines.len() == 1 && lines[0].contains("\"lost\":2"), "{said}");
+    let said = proxy.wait_for_said(&["plugin failed"]);
+    assert!(said.len() == 1 && said[0]["lost"] == 2, "{said:?}");
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn a_bad_one_keeps_the_old_and_says_why() {
         assert_eq!(proxy.scrape().value("tidegate_config_last_reload_successful", &[]), 0.0, "{what}");
     }
     assert!(reloads(&proxy, "failure") >= 5.0);
-    assert!(proxy.diagnostics().iter().any(|line| line["level"] == "error" && line.to_string().contains("lost")));
+    proxy.wait_for_said(&["\"level\":\"error\"", "lost"]);
     assert_eq!(proxy.ask_admin("GET", "/healthz", "").status(), 200);
     // And from there back to good.
     assert_eq!(proxy.reload(config(&origin, "/three")).status(), 200);

@@ -209,6 +209,16 @@ impl Proxy {
         lines
     }
 
+    /// The diagnostics with all of these words in them, as soon as there is one: they are written by a thread of its own.
+    #[track_caller]
+    pub fn wait_for_said(&self, words: &[&str]) -> Vec<Value> {
+        eventually_some(&format!("{words:?} in the log"), || {
+            let mut lines = self.diagnostics();
+            lines.retain(|line| words.iter().all(|word| line.to_string().contains(word)));
+            (!lines.is_empty()).then_some(lines)
+        })
+    }
+
     /// A request to the admin port.
     #[track_caller]
     pub fn ask_admin(&self, method: &str, path: &str, headers: &str) -> RawMessage {
