@@ -120,6 +120,18 @@ fn queries_are_read_as_prometheus_reads_them() {
 }
 
 #[test]
+fn the_recording_rules_are_tested_with_every_reason() {
+    let (metrics, tested) = (read("docs/metrics.md"), read("config/prometheus/compat.test.yml"));
+    let section = metrics.split("\n## Error reasons\n").nth(1).unwrap();
+    let reasons: Vec<_> = rows(section).into_iter().flat_map(|row| quoted(row[0])).collect();
+    assert!(reasons.len() > 20, "{reasons:?}");
+    for reason in &reasons {
+        assert_eq!(tested.matches(&format!("source=\"any\", reason=\"{reason}\"")).count(), 1, "{reason}");
+    }
+    assert!(tested.contains(&format!("value: {} ", reasons.len())), "{} reasons", reasons.len());
+}
+
+#[test]
 fn every_alert_leads_to_its_runbook() {
     let alerts = read("config/prometheus/alerts.yml");
     let anchors = links::anchors(&read("docs/operations.md"));
