@@ -59,7 +59,8 @@ callgrind_control --instr=off "$proxy_pid" >/dev/null 2>&1
 callgrind_control --dump "$proxy_pid" >/dev/null 2>&1
 eventually "the counts are there" test -s "$work/counts.1-01"
 
-worker="$(ls --sort=size "$work"/counts.1-* | head -n 1)"
+# The worker's is the one with the most.
+worker="$(awk '/^(totals|summary):/ { print $2, FILENAME }' "$work"/counts.1-* | sort -rn | sed -n '1s/^[0-9]* //p')"
 annotated() { # heading, arguments of callgrind_annotate
     echo
     echo "$1"
