@@ -41,7 +41,10 @@ plugins:
     builtin: request-classifier
     config: { label: kind, rules: [{ path_prefix: /users, value: api }], otherwise: other }
 telemetry:
-  traces: { ratio: 1.0 }
+  # Nobody listens there: what is lost has its panels, too.
+  otlp: { endpoint: 'http://127.0.0.1:1' }
+  traces: { ratio: 1.0, interval: 100ms }
+  metrics: { interval: 500ms }
   access_log: { output: $work/requests.log }
 "
 
@@ -104,3 +107,22 @@ exemplars() {
 }
 eventually "Prometheus keeps an exemplar" exemplars
 echo "  exemplars are there"
+
+echo "every panel of the dashboard has something to show"
+exec 4<>"/dev/tcp/${proxy%:*}/${proxy##*:}"
+printf '%s\r\n' 'GET /websocket HTTP/1.1' 'host: a.test' 'connection: upgrade' 'upgrade: websocket' \
+    'sec-websocket-version: 13' 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==' '' >&4
+read -r line <&4
+[[ "$line" = *" 101 "* ]] || fail "no WebSocket: $line"
+for _ in 1 2 3; do
+    curl -s -o /dev/null -H 'host: lost.test' "http://$proxy/"
+    curl -s -o /dev/null -d 'a body' "http://$proxy/users/1"
+done
+answered() { query "$1" | jq -e '.data.result | length > 0'; }
+jq -r '.groups[].rules[].expr' "$work/dashboard.yml" >"$work/queries"
+# No kept connection died here, and no plugin failed.
+grep -v -e tidegate_retries_total -e 'outcome=~"trap' "$work/queries" >"$work/answered"
+while read -r expression; do
+    eventually "an answer to the dashboard's $expression" answered "$expression"
+done <"$work/answered"
+echo "  $(wc -l <"$work/answered") of $(wc -l <"$work/queries") queries have an answer"
