@@ -73,7 +73,8 @@ pub const SHUTDOWN: Duration = Duration::from_secs(5);
 /// As for [`Telemetry::start`].
 pub fn check(config: &config::Telemetry) -> Result<(), Error> {
     if let Some(Output::File(path)) = config.access_log.as_ref().map(|log| Output::from(&log.output)) {
-        let is_new = !path.exists();
+        // A link that leads nowhere is somebody's, too.
+        let is_new = path.symlink_metadata().is_err();
         open(&Output::File(path.clone()))?;
         if is_new {
             let _ = std::fs::remove_file(&path);

@@ -116,7 +116,7 @@ async fn tries(
     let mut request = None;
     prepare(exchange, route, body, &mut request)?;
     // A client over HTTP/1.0 may not say whom it asks; HTTP/1.1 and HTTP/2 must.
-    let named = request.as_ref().is_some_and(|request| request.headers().contains_key(HOST));
+    let mut named = request.as_ref().is_some_and(|request| request.headers().contains_key(HOST));
     let asks = exchange.chain().is_some_and(|route| route.asks_before_attempts);
     let mut avoid = None;
     let mut left = TRIES;
@@ -128,6 +128,7 @@ async fn tries(
         exchange.record()?.attempt(text, client.cluster().is_https(), headers);
         if asks {
             chosen(exchange, route, headers).await?;
+            named = headers.contains_key(HOST);
         }
         if !named && let Some(endpoint) = client.endpoint(endpoint) {
             headers.insert(HOST, HeaderValue::from_str(endpoint).map_err(|_| Reason::Internal)?);
