@@ -191,14 +191,14 @@ async fn an_upstream_that_takes_nothing_of_a_body() {
 async fn a_slow_client_is_not_taken_for_an_upstream_that_takes_nothing() {
     for protocol in ["http1", "http2"] {
         let origin = if protocol == "http2" { origin().http2() } else { origin() }.start();
-        let proxy = start(origin.address(), &format!("{{ idle: 200ms }}, protocol: {protocol}"), "");
+        let proxy = start(origin.address(), &format!("{{ idle: 500ms }}, protocol: {protocol}"), "");
         let mut client = Connection::http1(proxy.address()).await;
         let (feed, body) = Body::fed(1);
         let answer = client.send(request("PUT", "/").body(body).unwrap());
         let slowly = async {
-            for _ in 0..3 {
+            for _ in 0..2 {
                 feed.send("a little").await;
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                tokio::time::sleep(Duration::from_millis(700)).await;
             }
             drop(feed);
         };
@@ -210,11 +210,11 @@ async fn a_slow_client_is_not_taken_for_an_upstream_that_takes_nothing() {
 #[test]
 fn a_client_that_reads_slowly_has_no_more_time_than_any() {
     let origin = origin().start();
-    let proxy = start(origin.address(), "{ idle: 60s }", ", timeout: 500ms");
+    let proxy = start(origin.address(), "{ idle: 60s }", ", timeout: 1s");
     let mut client = raw(proxy.address());
     client.send("GET /stream/200000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
     assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_millis(1500));
     let read = client.to_end().len();
     assert!(read < 200_000 * 1024, "{read} bytes although the time was over");
     counted(&proxy, "proxy", "timeout");
