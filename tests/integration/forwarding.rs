@@ -41,6 +41,7 @@ fn a_stranger_is_not_believed() {
     assert_eq!(seen.header("x-forwarded-proto"), "http");
     assert!(!seen.header("forwarded").contains("6.6.6.6") && !seen.header("x-forwarded-host").contains("evil"));
     assert_eq!(proxy.wait_for_log(1)[0]["client_address"], "127.0.0.1");
+    proxy.wait_for_metric("http_server_request_duration_seconds_count", &[("url_scheme", "http")], 1.0);
 }
 
 #[test]
@@ -59,6 +60,7 @@ fn a_trusted_proxy_is_believed() {
     );
     assert_eq!(seen.header("x-forwarded-proto"), "https");
     assert_eq!(proxy.wait_for_log(1)[0]["client_address"], "203.0.113.9");
+    proxy.wait_for_metric("http_server_request_duration_seconds_count", &[("url_scheme", "https")], 1.0);
 }
 
 #[test]

@@ -34,6 +34,11 @@ pub(super) fn clean(exchange: &mut Exchange) -> Result<headers::Found, Stop> {
     let peer = connection.peer.ip().to_canonical();
     record.trusted_peer = config.trusted_proxies.iter().any(|network| network.contains(peer));
     record.client = headers::client_address(peer, &config.trusted_proxies, &record.request.headers);
+    if record.trusted_peer
+        && let Some(https) = headers::client_https(&record.request.headers)
+    {
+        record.request.https = https;
+    }
     let found = headers::Found::among(&record.request.headers);
     if !record.trusted_peer {
         found.forget_claims(&mut record.request.headers);

@@ -112,7 +112,7 @@ pub struct RequestHead {
     /// As received: origin form, or absolute form over HTTP/2.
     pub uri: Uri,
     pub version: Version,
-    /// Whether the client spoke TLS.
+    /// Whether the client spoke TLS: to us, or to a trusted proxy that says so.
     pub https: bool,
     /// Without the port, lower case.
     pub host: Rc<str>,

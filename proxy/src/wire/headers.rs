@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{Uri, Version};
 
-pub use client::client_address;
+pub use client::{client_address, client_https};
 pub use forwarded::{Hop, Introduction, forward};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

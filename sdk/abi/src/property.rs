@@ -25,7 +25,7 @@ properties! {
     Text {
         /// The request's method.
         Method = 0,
-        /// `http` or `https`, as the client spoke to us.
+        /// `http` or `https`, as the client spoke to us, or to a trusted proxy that says so.
         Scheme = 1,
         /// The request's host, without the port.
         Host = 2,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use http::header::{FORWARDED, HeaderMap, HeaderName};
 
 use crate::wire::config::Network;
-use crate::wire::headers::forwarded::X_FORWARDED_FOR;
+use crate::wire::headers::forwarded::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 
 /// The right-most address that is not of a trusted proxy, out of `X-Forwarded-For`, or `Forwarded` without that.
 ///
@@ -37,6 +37,17 @@ pub fn client_address(peer: IpAddr, trusted: &[Network], headers: &HeaderMap) ->
         walk(&X_FORWARDED_FOR, address)
     } else {
         walk(&FORWARDED, forwarded_for)
+    }
+}
+
+/// Whether the client spoke TLS, as a trusted proxy says; `None` where it does not.
+pub fn client_https(headers: &HeaderMap) -> Option<bool> {
+    let said = headers.get(&X_FORWARDED_PROTO)?.to_str().ok()?;
+    let first = said.split(',').next().unwrap_or_default().trim();
+    match first.to_ascii_lowercase().as_str() {
+        "https" | "wss" => Some(true),
+        "http" | "ws" => Some(false),
+        _ => None,
     }
 }
 

@@ -6,7 +6,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, Version};
 
 use super::{
-    Found, Hop, Introduction, add_via, authority, client_address, forward, strip_request, strip_response, without_port,
+    Found, Hop, Introduction, add_via, authority, client_address, client_https, forward, strip_request, strip_response,
+    without_port,
 };
 use crate::wire::config::{Network, NetworkError};
 
@@ -157,6 +158,23 @@ fn the_client_is_the_right_most_that_is_not_trusted() {
     for (peer, fields, client) in cases {
         assert_eq!(client_address(ip(peer), &trusted, &headers(fields)), ip(client), "{peer} {fields:?}");
     }
+}
+
+#[test]
+fn a_proxy_says_how_the_client_spoke() {
+    for (said, expected) in [
+        ("https", Some(true)),
+        ("HTTPS, http", Some(true)),
+        (" wss", Some(true)),
+        ("http", Some(false)),
+        ("ws", Some(false)),
+        ("", None),
+        ("ftp", None),
+        ("httpsx", None),
+    ] {
+        assert_eq!(client_https(&headers(&[("x-forwarded-proto", said)])), expected, "{said:?}");
+    }
+    assert_eq!(client_https(&HeaderMap::new()), None);
 }
 
 #[test]
