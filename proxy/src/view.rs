@@ -46,7 +46,14 @@ const AFTER_REQUEST_HEAD: &[Hook] = &[
     Hook::Log,
 ];
 /// Hooks that may be called when the response's headers have gone.
-const AFTER_RESPONSE_HEAD: &[Hook] = &[Hook::ResponseBody, Hook::ResponseTrailers, Hook::Log];
+const AFTER_RESPONSE_HEAD: &[Hook] = &[
+    // An upstream may answer before it has all of the request.
+    Hook::RequestBody,
+    Hook::RequestTrailers,
+    Hook::ResponseBody,
+    Hook::ResponseTrailers,
+    Hook::Log,
+];
 
 /// What an exchange sees, from its beginning to its end.
 #[derive(Debug)]

@@ -94,12 +94,12 @@ fn arm(plugin: &Type, state: &TokenStream, other: &Other) -> TokenStream {
         };
     }
     let verdict = quote_spanned! { *result => ::tidegate_sdk::__private::#verdict(#call) };
-    let run = if *hook == Hook::Log {
-        quote! { run_last }
-    } else {
-        quote! { run }
-    };
-    quote! { #variant => running.#run(slot, |plugin, state| #verdict), }
+    match hook {
+        // It has no slot: whatever waits in one goes on.
+        Hook::HandOver => quote! { #variant => running.run_apart(|plugin| #verdict), },
+        Hook::Log => quote! { #variant => running.run_last(slot, |plugin, state| #verdict), },
+        _ => quote! { #variant => running.run(slot, |plugin, state| #verdict), },
+    }
 }
 
 /// The exports: only in a module, so that a test can hold several plugins.

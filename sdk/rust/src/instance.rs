@@ -127,6 +127,11 @@ impl<P: Plugin> Alone<P> {
         hook(&mut self.plugin, at(&mut self.states, slot, P::State::default))
     }
 
+    /// Runs a hook that has no slot.
+    pub fn run_apart(&mut self, hook: impl FnOnce(&mut P) -> i32) -> i32 {
+        hook(&mut self.plugin)
+    }
+
     /// Runs the last hook of a slot, which lets go of its state.
     #[inline(always)]
     pub fn run_last(&mut self, slot: i32, hook: impl FnOnce(&mut P, &mut P::State) -> i32) -> i32 {
@@ -162,6 +167,11 @@ impl<P: Plugin> Shared<P> {
         // The client of a hook that waits has left when another hook comes before its answer.
         kept.waiting = None;
         hook(&self.plugin, &mut kept.state.borrow_mut())
+    }
+
+    /// Runs a hook that has no slot, beside those that wait.
+    pub fn run_apart(&mut self, hook: impl FnOnce(&P) -> i32) -> i32 {
+        hook(&self.plugin)
     }
 
     /// As [`Shared::run`]; the host says apart when a slot is over.

@@ -184,7 +184,7 @@ fn known(state: &mut State, name: &[u8]) -> Option<Known> {
     }
     let parsed = HeaderName::from_bytes(name).ok()?;
     let known = Known { is_forbidden: is_forbidden(&parsed), name: parsed };
-    if state.names.len() < NAMES && known.name.as_str().as_bytes() == name {
+    if state.names.len() < NAMES && name.len() <= limits::NAME && known.name.as_str().as_bytes() == name {
         state.names.push(known.clone());
     }
     Some(known)

@@ -12,7 +12,7 @@ impl Record {
         let answered = self.response.iter_mut().flat_map(|response| response.headers.values_mut());
         let captured = self.captured.headers.iter_mut().flatten().chain(&mut self.captured.user_agent);
         let all = self.request.headers.values_mut().chain(answered).chain(captured);
-        all.chain([self.correlation.id.value_mut()]).for_each(copy);
+        all.chain([self.correlation.id.value_mut()]).chain(&mut self.trace.state).for_each(copy);
         if let Ok(uri) = self.request.uri.to_string().parse::<Uri>() {
             self.request.uri = uri;
         }

@@ -11,7 +11,7 @@ use http_body::{Frame, SizeHint};
 
 use super::{Body, BodyError};
 
-/// Bytes that are handed on at a time. Whoever writes them takes some pieces before any has gone.
+/// Bytes that are copied and handed on at a time. Whoever writes them takes some pieces before any has gone.
 const PIECE: usize = 64 * 1024;
 
 /// What was read, and what is still to come.
@@ -31,12 +31,11 @@ impl http_body::Body for Ahead {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         if !this.first.is_empty() {
-            let mut piece = this.first.split_to(this.first.len().min(PIECE));
+            // A piece that is a part of it would keep all of it alive, and may wait long to be written.
+            let piece = Bytes::copy_from_slice(&this.first.split_to(this.first.len().min(PIECE)));
             if this.first.is_empty() {
-                this.counted = None;
-                // A piece keeps all of it alive, and the last one may wait long to be written.
-                piece = Bytes::copy_from_slice(&piece);
                 this.first = Bytes::new();
+                this.counted = None;
             }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }

@@ -31,6 +31,10 @@ impl Waits {
         Ok(())
     }
 
+    fn hand_over(&self) -> String {
+        "what there is".to_owned()
+    }
+
     fn log(&self, exchange: &Exchange, hooks: &mut u32) {
         exchange.log_field("hooks", *hooks);
         exchange.log_field("order", self.order.borrow().join(","));
@@ -93,6 +97,17 @@ fn exchanges_wait_in_one_instance_and_each_goes_on_as_itself() {
     assert_eq!(world.field("hooks"), 2);
     let order: Vec<_> = (1..=100).rev().map(|slot| format!("/{slot} then /{slot}")).collect();
     assert_eq!(world.field("order"), &*order.join(","));
+}
+
+#[test]
+fn who_waits_goes_on_although_the_plugin_hands_over() {
+    let world = World::new();
+    assert_eq!(world.call(Hook::RequestHead, 0), Verdict::Pending as i32);
+    world.memory.borrow_mut().hook = Some(Hook::HandOver);
+    assert_eq!(within(&world.memory, || world.instance.call(Hook::HandOver, 0)), Verdict::Continue as i32);
+    assert_eq!(world.resume(0), Verdict::Continue as i32);
+    world.call(Hook::Log, 0);
+    assert_eq!(world.field("hooks"), 2);
 }
 
 #[test]
